@@ -44,7 +44,15 @@ export function readConfig(environment: Environment = process.env): Config {
     migrationsDir: of('MIGRATIONS_DIR') ?? 'migrations',
     host,
     port: wholeNumber('PORT', of('PORT') ?? '8080', 65_535),
-    logLevel: oneOf('LOG_LEVEL', of('LOG_LEVEL') ?? 'info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    logLevel: oneOf('LOG_LEVEL', of('LOG_LEVEL') ?? 'info', [
+      'trace',
+      'debug',
+      'info',
+      'warn',
+      'error',
+      'fatal',
+      'silent',
+    ]),
     tokens,
     allowedHosts: list(of('ALLOWED_HOSTS')).map((name) => name.toLowerCase()),
     corsOrigins: list(of('CORS_ORIGINS')).map(origin),
@@ -56,7 +64,8 @@ export function readConfig(environment: Environment = process.env): Config {
 }
 
 function databasePath(value: string): string {
-  const refuse = (why: string) => new ConfigError(`DATABASE_URL=${value}: ${why}; allowed are sqlite:PATH and a bare path`)
+  const refuse = (why: string) =>
+    new ConfigError(`DATABASE_URL=${value}: ${why}; allowed are sqlite:PATH and a bare path`)
   const path = value.startsWith('sqlite:') ? value.slice('sqlite:'.length) : value
   if (path === '' || path.trim() !== path) throw refuse('it names no file')
   if (path.includes(':memory:')) throw refuse('a database in memory would be another one for each process')
@@ -113,7 +122,9 @@ function list(value: string | undefined): string[] {
 
 function origin(value: string): string {
   if (URL.canParse(value) && new URL(value).origin === value) return value
-  throw new ConfigError(`CORS_ORIGINS=${value}: allowed are origins as a browser sends them, such as https://ops.example.com`)
+  throw new ConfigError(
+    `CORS_ORIGINS=${value}: allowed are origins as a browser sends them, such as https://ops.example.com`,
+  )
 }
 
 function withoutTokens(environment: Environment): Record<string, string> {

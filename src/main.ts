@@ -23,7 +23,10 @@ try {
 }
 
 async function serve(config: Config): Promise<void> {
-  const log = pino({ level: config.logLevel, redact: ['authorization', 'headers.authorization', 'req.headers.authorization'] })
+  const log = pino({
+    level: config.logLevel,
+    redact: ['authorization', 'headers.authorization', 'req.headers.authorization'],
+  })
   const tokens = openTokens(config.tokens, (message) => log.warn(message))
   const directory = openDirectory(config.migrationsDir)
   const engine = sqliteEngine({

@@ -53,7 +53,10 @@ function readAll(sources: readonly TokenSource[]): Token[] {
   const tokens = sources.flatMap((source) => linesOf(source).map((line) => tokenFrom(line, source)))
   for (const [place, one] of tokens.entries()) {
     const other = tokens.slice(place + 1).find(({ role, digest }) => role !== one.role && digest.equals(one.digest))
-    if (other) throw new ConfigError(`${one.role.toUpperCase()}_TOKEN and ${other.role.toUpperCase()}_TOKEN: one token is given for both roles; allowed is one role a token`)
+    if (other)
+      throw new ConfigError(
+        `${one.role.toUpperCase()}_TOKEN and ${other.role.toUpperCase()}_TOKEN: one token is given for both roles; allowed is one role a token`,
+      )
   }
   return tokens
 }
@@ -62,7 +65,9 @@ function linesOf(source: TokenSource): string[] {
   const text = 'text' in source ? source.text : contentOf(source.file, source.variable)
   const lines = text.split(/\r?\n/).flatMap((line) => line.trim() || [])
   if (lines.length > 0) return lines
-  throw new ConfigError(`${source.variable}${'file' in source ? `=${source.file}` : ''}: there is no token in it; allowed is one a line`)
+  throw new ConfigError(
+    `${source.variable}${'file' in source ? `=${source.file}` : ''}: there is no token in it; allowed is one a line`,
+  )
 }
 
 function contentOf(file: string, variable: string): string {
@@ -76,7 +81,8 @@ function contentOf(file: string, variable: string): string {
 function tokenFrom(line: string, { role, variable }: TokenSource): Token {
   const named = /^([A-Za-z0-9_.@-]+):(.*)$/.exec(line)
   const text = (named?.[2] ?? line).trim()
-  if (text.length < LEAST_LENGTH) throw new ConfigError(`${variable}: a token is too short; allowed are ${LEAST_LENGTH} characters or more`)
+  if (text.length < LEAST_LENGTH)
+    throw new ConfigError(`${variable}: a token is too short; allowed are ${LEAST_LENGTH} characters or more`)
   if (/\s/.test(text)) throw new ConfigError(`${variable}: a token has white space in it; allowed is one token a line`)
   return { role, actor: named?.[1] ?? role, digest: digestOf(text) }
 }

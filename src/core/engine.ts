@@ -1,5 +1,5 @@
 import type { MigrationError } from './errors.ts'
-import type { Running, RunKind, SchemaChanges, Step, StepReport } from './migration.ts'
+import type { RunKind, Running, SchemaChanges, Step, StepReport } from './migration.ts'
 import type { History } from './plan.ts'
 
 /** What the record says of a run, beside its steps. */

@@ -7,7 +7,13 @@ export type Source =
   /** `text` is run verbatim, less one byte-order mark. */
   | { readonly kind: 'sql'; readonly file: string; readonly text: string }
   /** The exported function `up` or `down` of the module at `path`, whose bytes must still hash to `sha256`. */
-  | { readonly kind: 'code'; readonly file: string; readonly path: string; readonly sha256: string; readonly text: string }
+  | {
+      readonly kind: 'code'
+      readonly file: string
+      readonly path: string
+      readonly sha256: string
+      readonly text: string
+    }
 
 /** A migration as the directory holds it. */
 export interface Migration {

@@ -20,7 +20,7 @@ export function toldError(
   steps: readonly StepReport[],
   error: MigrationError | null,
 ): MigrationError | null {
-  const byTarget = typeof parameters['target'] === 'number'
+  const byTarget = typeof parameters.target === 'number'
   const committed = steps.filter(({ status }) => status === 'done').length
   if (error === null || kind !== 'rollback' || byTarget || committed === 0 || !SERVER_SIDE.has(error.code)) return error
   return new MigrationError(
@@ -40,6 +40,6 @@ const STATUS: Partial<Record<ErrorCode, RunStatus>> = {
 /** The status of a run that has ended with `error`. */
 export function endStatus(error: MigrationError | null): RunStatus {
   if (error === null) return 'succeeded'
-  const code = error.code === 'rollback-incomplete' ? (error.details['reason'] as ErrorCode) : error.code
+  const code = error.code === 'rollback-incomplete' ? (error.details.reason as ErrorCode) : error.code
   return STATUS[code] ?? 'failed'
 }

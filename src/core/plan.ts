@@ -89,7 +89,14 @@ function stepUp({ id, name, checksum, up, down }: Migration): Step {
 function stepDown(applied: Applied, migration: Migration | undefined): Step {
   const down = migration?.down ?? null
   const source: Source | null = down
-  return { id: applied.id, name: down?.name ?? applied.name, direction: 'down', source, checksum: applied.checksum, keep: null }
+  return {
+    id: applied.id,
+    name: down?.name ?? applied.name,
+    direction: 'down',
+    source,
+    checksum: applied.checksum,
+    keep: null,
+  }
 }
 
 function floorOf(applied: readonly Applied[], { target, steps: asked }: Request & { kind: 'rollback' }): number {
@@ -98,7 +105,10 @@ function floorOf(applied: readonly Applied[], { target, steps: asked }: Request 
   if (applied.length === 0) return -1
   if (steps > applied.length) {
     const most = applied.length === 1 ? '1 migration is' : `${applied.length} migrations are`
-    throw new MigrationError('invalid-request', `steps is ${steps}, but only ${most} applied; ask for that many or less`)
+    throw new MigrationError(
+      'invalid-request',
+      `steps is ${steps}, but only ${most} applied; ask for that many or less`,
+    )
   }
   return applied.length - steps - 1
 }

@@ -77,9 +77,15 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     const stop = new AbortController()
     const drop = () => stop.abort(asked.client.reason)
     asked.client.addEventListener('abort', drop)
-    const executed = conduct(queued, asked, Math.max(0, waitMs), stop, (history) => plan(directory, history, asked.request), () =>
-      // From here on it goes on without its client.
-      asked.client.removeEventListener('abort', drop),
+    const executed = conduct(
+      queued,
+      asked,
+      Math.max(0, waitMs),
+      stop,
+      (history) => plan(directory, history, asked.request),
+      () =>
+        // From here on it goes on without its client.
+        asked.client.removeEventListener('abort', drop),
     )
     current = { run: queued, stop, ended: executed.catch(() => {}) }
     try {
@@ -113,10 +119,12 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
       if (event.type === 'step') steps[Math.abs(event.step.id - (steps[0]?.id ?? 0))] = event.step
       hear({ ...event, run })
     }
-    const outcome = await engine.execute(order, { decide, hear: onEvent, stop: stop.signal }).catch(async (error: unknown) => {
-      if (error instanceof MigrationError && error.code === 'change-in-progress') throw await inProgress()
-      throw error
-    })
+    const outcome = await engine
+      .execute(order, { decide, hear: onEvent, stop: stop.signal })
+      .catch(async (error: unknown) => {
+        if (error instanceof MigrationError && error.code === 'change-in-progress') throw await inProgress()
+        throw error
+      })
     return told(ended(run, outcome), outcome)
   }
 
@@ -138,16 +146,23 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
   async function inProgress(): Promise<MigrationError> {
     const holder = await running()
     const who = holder === null ? '' : ` (${holder.kind} ${holder.id} by ${holder.actor}, since ${holder.startedAt})`
-    return new MigrationError('change-in-progress', `another change is under way${who}; wait for it, or post with wait=SECONDS`, {
-      running: holder,
-    })
+    return new MigrationError(
+      'change-in-progress',
+      `another change is under way${who}; wait for it, or post with wait=SECONDS`,
+      {
+        running: holder,
+      },
+    )
   }
 
   async function close(graceMs: number): Promise<void> {
     const reason = new MigrationError('shutting-down', 'the server is shutting down; post again when it is back')
     turns.close(reason)
     if (current === null) return
-    const killed = new MigrationError('shutting-down', 'the server had to shut down before the run was over; it was killed and rolled back')
+    const killed = new MigrationError(
+      'shutting-down',
+      'the server had to shut down before the run was over; it was killed and rolled back',
+    )
     const { stop, ended } = current
     const timer = setTimeout(() => stop.abort(killed), graceMs)
     await ended
@@ -189,7 +204,10 @@ function draft({ request, actor, requestId }: RunRequest, id: string, created: D
   }
 }
 
-function orderOf({ id, kind, atomic, actor, requestId, createdAt }: Run, { request }: RunRequest): Omit<Order, 'waitMs'> {
+function orderOf(
+  { id, kind, atomic, actor, requestId, createdAt }: Run,
+  { request }: RunRequest,
+): Omit<Order, 'waitMs'> {
   const { kind: _, ...asked } = request
   const parameters = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== null))
   return { id, kind, parameters, atomic, actor, requestId, createdAt }

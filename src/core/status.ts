@@ -125,7 +125,11 @@ function missing(applied: Applied): MigrationStatus {
   return { id, name, state: 'missing', kind: null, reversible: keptDown, checksum, ...past(applied) }
 }
 
-function past({ insertedAt, durationMs, appliedBy }: Applied): Pick<MigrationStatus, 'appliedAt' | 'durationMs' | 'appliedBy'> {
+function past({
+  insertedAt,
+  durationMs,
+  appliedBy,
+}: Applied): Pick<MigrationStatus, 'appliedAt' | 'durationMs' | 'appliedBy'> {
   const known = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)$/.exec(insertedAt)
   return { appliedAt: known ? `${known[1]}T${known[2]}Z` : null, durationMs, appliedBy }
 }

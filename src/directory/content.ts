@@ -21,7 +21,10 @@ export function contentOf(entry: Entry, bytes: Buffer, folder: string): Content 
 }
 
 /** The migration that its files make. */
-export function migrationOf({ id, up, down }: Files, contentOf: (file: string) => Content | undefined): Migration | null {
+export function migrationOf(
+  { id, up, down }: Files,
+  contentOf: (file: string) => Content | undefined,
+): Migration | null {
   const content = contentOf(up.file)
   if (content === undefined) return null
   const { source, checksum, exports } = content
@@ -48,7 +51,8 @@ function scriptOf({ file, role }: Entry, text: string, bytes: Buffer): Content |
 
 function moduleOf({ file }: Entry, text: string, bytes: Buffer, folder: string): Content | Problem {
   const exports = exportsOf(text, file)
-  if (exports === null) return { code: 'bad-text', file, message: `${file} does not parse; run it by itself to see where` }
+  if (exports === null)
+    return { code: 'bad-text', file, message: `${file} does not parse; run it by itself to see where` }
   if (!exports.has('up')) return { code: 'empty', file, message: `${file} exports no function up; export one` }
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   return { source: { kind: 'code', file, path: join(folder, file), sha256, text }, checksum: checksumOf(text), exports }

@@ -127,7 +127,10 @@ async function listing(folder: string, path: string): Promise<Stamped[] | Proble
 }
 
 function sameListing(before: readonly Stamped[], after: readonly Stamped[]): boolean {
-  return before.length === after.length && before.every(({ file, stamp }, at) => file === after[at]?.file && stamp === after[at].stamp)
+  return (
+    before.length === after.length &&
+    before.every(({ file, stamp }, at) => file === after[at]?.file && stamp === after[at].stamp)
+  )
 }
 
 function directoryOf(path: string, known: ReadonlyMap<string, Known>): Directory {
@@ -148,7 +151,9 @@ function directoryOf(path: string, known: ReadonlyMap<string, Known>): Directory
 }
 
 function isSame(one: Directory, other: Directory): boolean {
-  return JSON.stringify(one.problems) === JSON.stringify(other.problems) && sameMigrations(one.migrations, other.migrations)
+  return (
+    JSON.stringify(one.problems) === JSON.stringify(other.problems) && sameMigrations(one.migrations, other.migrations)
+  )
 }
 
 /** By the identity of their sources: what was not read again is the same object. */

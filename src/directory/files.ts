@@ -59,7 +59,7 @@ function stampOf(folder: string, file: string): Stamped {
     if (!found.isFile()) return bad(notAFile(file))
     if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
     const { dev, ino, size, mtimeNs, ctimeNs } = found
-    const changedAt = (mtimeNs > ctimeNs ? mtimeNs : ctimeNs) / 1_000_000n
+    const changedAt = Math.max(mtimeNs, ctimeNs) / 1_000_000n
     return { file, stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`, changedAt, problem: null }
   } catch (error) {
     return bad(unreadable(file, error))
@@ -72,7 +72,11 @@ function notAFile(file: string): Problem {
 
 function tooLarge(file: string, size: number): Problem {
   const mib = Math.ceil(size / 1024 / 1024)
-  return { code: 'too-large', file, message: `${file} has ${mib} MiB, and 16 are allowed; split it, or load the data another way` }
+  return {
+    code: 'too-large',
+    file,
+    message: `${file} has ${mib} MiB, and 16 are allowed; split it, or load the data another way`,
+  }
 }
 
 function unreadable(file: string, error: unknown): Problem {

@@ -45,7 +45,10 @@ export function pair(entries: readonly Entry[]): { migrations: Files[]; problems
   const downs = firsts(sorted.filter(({ role }) => role === 'down'))
   const migrations = [...ups.first.values()].map((up) => ({ id: up.id, up, down: downs.first.get(up.id) ?? null }))
   const orphans = [...downs.first.values()].filter(({ id }) => !ups.first.has(id)).map(orphan)
-  return { migrations, problems: [...ups.problems, ...downs.problems, ...orphans, ...gaps(migrations.map(({ up }) => up))] }
+  return {
+    migrations,
+    problems: [...ups.problems, ...downs.problems, ...orphans, ...gaps(migrations.map(({ up }) => up))],
+  }
 }
 
 function firsts(entries: readonly Entry[]): { first: Map<number, Entry>; problems: Problem[] } {
@@ -69,15 +72,26 @@ function duplicate({ file, id, role }: Entry, other: Entry): Problem {
 }
 
 function orphan({ file, id }: Entry): Problem {
-  return { code: 'orphan-down', file, message: `${file} rolls back migration ${id}, which is not there; add it or take the file away` }
+  return {
+    code: 'orphan-down',
+    file,
+    message: `${file} rolls back migration ${id}, which is not there; add it or take the file away`,
+  }
 }
 
 function gaps(ups: readonly Entry[]): Problem[] {
   return ups.flatMap(({ file, id }, place) => {
     const expected = place === 0 ? 0 : (ups[place - 1]?.id ?? 0) + 1
     if (id === expected) return []
-    const missing = id - expected === 1 ? `migration ${expected} is missing` : `migrations ${expected} to ${id - 1} are missing`
+    const missing =
+      id - expected === 1 ? `migration ${expected} is missing` : `migrations ${expected} to ${id - 1} are missing`
     const dated = file.length >= 14 && id > 19_700_101_000_000 ? '; ids are 0, 1, 2, …, not dates' : ''
-    return [{ code: 'gap', file, message: `${missing} before ${file}; the ids must be 0, 1, 2, … without a gap${dated}` } as const]
+    return [
+      {
+        code: 'gap',
+        file,
+        message: `${missing} before ${file}; the ids must be 0, 1, 2, … without a gap${dated}`,
+      } as const,
+    ]
   })
 }

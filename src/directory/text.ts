@@ -36,7 +36,13 @@ export function flawOf(sql: string, bom: number): Flaw | null {
       const bare = /\r(?!\n)/.exec(sql.slice(at, end === -1 ? sql.length : end + 1))
       if (bare) return flaw(CARRIAGE_RETURN, sql, at + bare.index, bom)
     }
-    if (end === -1 && close !== '\n') return flaw(close === '*/' ? 'has a comment that is never closed' : `has a ${open} that is never closed`, sql, at, bom)
+    if (end === -1 && close !== '\n')
+      return flaw(
+        close === '*/' ? 'has a comment that is never closed' : `has a ${open} that is never closed`,
+        sql,
+        at,
+        bom,
+      )
     at = end === -1 ? sql.length : end + close.length
   }
   return null

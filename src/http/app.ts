@@ -1,6 +1,6 @@
 import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { Directory } from '../core/migration.ts'
@@ -31,8 +31,7 @@ export interface AppOptions extends AuthOptions {
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.log,
-    disableRequestLogging: true,
-    requestIdLogLabel: 'requestId',
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: ({ headers }) => wellFormed(headers['x-request-id']) ?? options.newId(),
     routerOptions: { ignoreTrailingSlash: true },
     // Nothing of a request is removed, completed or converted: what does not fit is refused.
@@ -49,7 +48,10 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setReplySerializer((body) => `${JSON.stringify(body)}\n`)
   const { corsOrigins } = options
   if (corsOrigins.length > 0) {
-    await app.register(cors, { origin: [...corsOrigins], exposedHeaders: ['ETag', 'Location', 'Retry-After', 'X-Request-Id'] })
+    await app.register(cors, {
+      origin: [...corsOrigins],
+      exposedHeaders: ['ETag', 'Location', 'Retry-After', 'X-Request-Id'],
+    })
   }
   await app.register(accepts)
   refuseBodies(app)
@@ -102,8 +104,12 @@ function refuseUnknown(app: FastifyInstance): void {
   app.setNotFoundHandler(async ({ method, url }, reply) => {
     const path = url.split('?')[0] ?? ''
     const allowed = routes.find((route) => route.path.test(path))?.methods
-    if (allowed === undefined) throw new MigrationError('not-found', `there is no ${path.slice(0, 200)}; /openapi.json lists what there is`)
+    if (allowed === undefined)
+      throw new MigrationError('not-found', `there is no ${path.slice(0, 200)}; /openapi.json lists what there is`)
     reply.header('Allow', [...allowed].join(', '))
-    throw new MigrationError('method-not-allowed', `${path} does not take ${method}; it takes ${[...allowed].join(', ')}`)
+    throw new MigrationError(
+      'method-not-allowed',
+      `${path} does not take ${method}; it takes ${[...allowed].join(', ')}`,
+    )
   })
 }

@@ -51,14 +51,23 @@ function actorOf({ headers }: FastifyRequest, tokens: Tokens, needed: Role): str
     throw new MigrationError('unauthorized', `${what}; send one as Authorization: Bearer …`)
   }
   if (ROLES.indexOf(found.role) >= ROLES.indexOf(needed)) return found.actor
-  throw new MigrationError('forbidden', `this needs a token of the role ${needed}, and ${found.actor} has the role ${found.role}`)
+  throw new MigrationError(
+    'forbidden',
+    `this needs a token of the role ${needed}, and ${found.actor} has the role ${found.role}`,
+  )
 }
 
 /** A page that rebinds its name to our address would be same-origin with us; what it cannot choose is the name in `Host`. */
 function refuseForeignHost(host: string | undefined, allowed: readonly string[]): void {
-  const name = (host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  const name = (host ?? '')
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase()
   if (isIP(name) !== 0 || name === 'localhost' || allowed.includes(name)) return
-  throw new MigrationError('forbidden-host', `the host ${JSON.stringify(name.slice(0, 100))} is not ours; name it in ALLOWED_HOSTS or use tokens`)
+  throw new MigrationError(
+    'forbidden-host',
+    `the host ${JSON.stringify(name.slice(0, 100))} is not ours; name it in ALLOWED_HOSTS or use tokens`,
+  )
 }
 
 /**
@@ -70,7 +79,10 @@ function refuseCrossSite({ method, headers }: FastifyRequest, corsOrigins: reado
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') return
   const { origin } = headers
   const site = headers['sec-fetch-site']
-  const own = site === undefined ? origin === undefined || hostOf(origin) === headers.host : site === 'same-origin' || site === 'none'
+  const own =
+    site === undefined
+      ? origin === undefined || hostOf(origin) === headers.host
+      : site === 'same-origin' || site === 'none'
   if (own || (origin !== undefined && corsOrigins.includes(origin))) return
   throw new MigrationError('cross-site', 'a page of another site sent this; name its origin in CORS_ORIGINS if it may')
 }

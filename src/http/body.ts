@@ -11,7 +11,13 @@ export function refuseBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: LIMIT }, (_, body, done) => {
     if (/^\s*(\{\s*\})?\s*$/.test(String(body))) done(null)
-    else done(new MigrationError('invalid-request', 'a body is not taken; put the parameters into the query, as in ?dryRun=true'))
+    else
+      done(
+        new MigrationError(
+          'invalid-request',
+          'a body is not taken; put the parameters into the query, as in ?dryRun=true',
+        ),
+      )
   })
   // A body is judged by what it holds; a content type that does not parse would be refused for an empty one too.
   app.addHook('onRequest', async ({ raw }) => {

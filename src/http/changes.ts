@@ -60,11 +60,17 @@ const rollback = {
 
 /** `POST /migrate` and `POST /rollback`. */
 export function changeRoutes(app: FastifyInstance, runs: Runs): void {
-  app.post<{ Querystring: Query }>('/migrate', { schema: migrate, config: { role: 'migrate' } }, async (request, reply) =>
-    told(request, reply, await runs.start(runRequest(request, reply, migrateRequest(request.query), 30))),
+  app.post<{ Querystring: Query }>(
+    '/migrate',
+    { schema: migrate, config: { role: 'migrate' } },
+    async (request, reply) =>
+      told(request, reply, await runs.start(runRequest(request, reply, migrateRequest(request.query), 30))),
   )
-  app.post<{ Querystring: Query }>('/rollback', { schema: rollback, config: { role: 'admin' } }, async (request, reply) =>
-    told(request, reply, await runs.start(runRequest(request, reply, rollbackRequest(request.query), 0))),
+  app.post<{ Querystring: Query }>(
+    '/rollback',
+    { schema: rollback, config: { role: 'admin' } },
+    async (request, reply) =>
+      told(request, reply, await runs.start(runRequest(request, reply, rollbackRequest(request.query), 0))),
   )
 }
 
@@ -74,7 +80,8 @@ function migrateRequest(query: Query): Request {
 
 function rollbackRequest(query: Query): Request {
   const [steps, target] = [number(query.steps), number(query.target)]
-  if (steps !== null && target !== null) throw new MigrationError('invalid-request', 'steps and target exclude each other; give one')
+  if (steps !== null && target !== null)
+    throw new MigrationError('invalid-request', 'steps and target exclude each other; give one')
   if (steps !== null && steps < 1) throw new MigrationError('invalid-request', `steps is ${steps}; the least is 1`)
   return { kind: 'rollback', steps, target, ...shared(query) }
 }
@@ -83,9 +90,15 @@ function shared({ from, atomic }: Query): { from: number | null; atomic: boolean
   return { from: number(from), atomic: atomic === 'true' }
 }
 
-function runRequest(request: FastifyRequest<{ Querystring: Query }>, reply: FastifyReply, asked: Request, defaultWait: number) {
+function runRequest(
+  request: FastifyRequest<{ Querystring: Query }>,
+  reply: FastifyReply,
+  asked: Request,
+  defaultWait: number,
+) {
   const wait = number(request.query.wait) ?? defaultWait
-  if (wait < 0 || wait > MOST_WAIT) throw new MigrationError('invalid-request', `wait is ${wait}; it goes from 0 to ${MOST_WAIT} seconds`)
+  if (wait < 0 || wait > MOST_WAIT)
+    throw new MigrationError('invalid-request', `wait is ${wait}; it goes from 0 to ${MOST_WAIT} seconds`)
   return {
     request: asked,
     dryRun: request.query.dryRun === 'true',
@@ -100,7 +113,8 @@ function runRequest(request: FastifyRequest<{ Querystring: Query }>, reply: Fast
 function clientOf({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
   raw.once('close', () => {
-    if (!raw.writableFinished) gone.abort(new MigrationError('cancelled', 'the client went away before it was its turn'))
+    if (!raw.writableFinished)
+      gone.abort(new MigrationError('cancelled', 'the client went away before it was its turn'))
   })
   return gone.signal
 }

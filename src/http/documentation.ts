@@ -13,7 +13,8 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       info: {
         title: 'schemad',
         version,
-        description: 'Owns one SQLite file and the numbered migrations of a directory: tells how they stand, applies them and rolls them back.',
+        description:
+          'Owns one SQLite file and the numbered migrations of a directory: tells how they stand, applies them and rolls them back.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       servers: [{ url: '/' }],

@@ -15,18 +15,26 @@ export interface MigrationRoutes {
 
 const list = {
   summary: 'How the migrations stand',
-  description: 'Never waits for a lock, and answers while a change runs. Has an ETag; `Accept: text/plain` gives a view for people.',
+  description:
+    'Never waits for a lock, and answers while a change runs. Has an ETag; `Accept: text/plain` gives a view for people.',
   tags: ['migrations'],
   querystring: Type.Object(
     {
       state: Type.Optional(
-        Type.Unsafe<MigrationState>({ type: 'string', enum: [...MIGRATION_STATES], description: 'Only migrations in this state' }),
+        Type.Unsafe<MigrationState>({
+          type: 'string',
+          enum: [...MIGRATION_STATES],
+          description: 'Only migrations in this state',
+        }),
       ),
     },
     { additionalProperties: false },
   ),
   response: {
-    200: answer('All migrations of the directory and the database', { 'application/json': Migrations, 'text/plain': Type.String() }),
+    200: answer('All migrations of the directory and the database', {
+      'application/json': Migrations,
+      'text/plain': Type.String(),
+    }),
     304: { description: 'Not changed since the ETag of If-None-Match' },
     ...problems(400, 401, 403, 503),
   },
@@ -52,13 +60,18 @@ export function migrationRoutes(app: FastifyInstance, { status, recent, engine }
   app.get<{ Params: { id: string } }>('/migrations/:id', { schema: one }, async ({ params }) => {
     const id = Number(params.id)
     const found = (await status()).status.migrations.find((migration) => migration.id === id)
-    if (found === undefined) throw new MigrationError('not-found', `there is no migration ${id}; GET /migrations lists them`)
+    if (found === undefined)
+      throw new MigrationError('not-found', `there is no migration ${id}; GET /migrations lists them`)
     const migration = (await recent()).migrations.find((candidate) => candidate.id === id)
     return { ...found, ...(await sources(migration, id, engine)) }
   })
 }
 
-async function sources(migration: Migration | undefined, id: number, engine: Engine): Promise<{ up: string | null; down: string | null }> {
+async function sources(
+  migration: Migration | undefined,
+  id: number,
+  engine: Engine,
+): Promise<{ up: string | null; down: string | null }> {
   const down = migration?.down?.text ?? (await engine.keptDown(id))
   return { up: migration?.up.text ?? null, down }
 }
@@ -68,7 +81,12 @@ function representation() {
   let of: CurrentStatus | null = null
   let made = new Map<string, { body: string; etag: string }>()
   return (request: FastifyRequest, reply: FastifyReply, current: CurrentStatus, only: MigrationState | undefined) => {
-    if (of === null || of.status !== current.status || of.stale !== current.stale || of.running?.id !== current.running?.id) {
+    if (
+      of === null ||
+      of.status !== current.status ||
+      of.stale !== current.stale ||
+      of.running?.id !== current.running?.id
+    ) {
       of = current
       made = new Map()
     }
@@ -90,12 +108,21 @@ function tagged(body: string): { body: string; etag: string } {
 
 /** RFC 9110, section 13.1.2: a list of tags compared weakly, or `*`. */
 function matches(header: string | undefined, etag: string): boolean {
-  return header !== undefined && header.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
+  return header?.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
 }
 
 function json({ status, running, stale }: CurrentStatus, only: MigrationState | undefined): string {
   const { current, latest, pending, state, problems, migrations } = status
-  const told = { current, latest, pending, state, running, ...(stale && { stale }), problems, migrations: kept(migrations, only) }
+  const told = {
+    current,
+    latest,
+    pending,
+    state,
+    running,
+    ...(stale && { stale }),
+    problems,
+    migrations: kept(migrations, only),
+  }
   return `${JSON.stringify(told)}\n`
 }
 

@@ -11,7 +11,14 @@ export interface ProbeRoutes {
   readonly closing: () => boolean
 }
 
-const REASONS = ['shutting-down', 'database-unavailable', 'schema-pending', 'schema-changed', 'invalid-migrations', 'conflict'] as const
+const REASONS = [
+  'shutting-down',
+  'database-unavailable',
+  'schema-pending',
+  'schema-changed',
+  'invalid-migrations',
+  'conflict',
+] as const
 type Reason = (typeof REASONS)[number]
 
 interface NotReady {
@@ -34,7 +41,11 @@ const readyz = {
   summary: 'Whether the database can be read and written',
   tags: ['probes'],
   querystring: Type.Object(
-    { schema: Type.Optional(Type.Literal('current', { description: 'Also: whether the schema is what the directory says' })) },
+    {
+      schema: Type.Optional(
+        Type.Literal('current', { description: 'Also: whether the schema is what the directory says' }),
+      ),
+    },
     { additionalProperties: false },
   ),
   response: {
@@ -53,7 +64,9 @@ const readyz = {
 export function probeRoutes(app: FastifyInstance, { engine, status, closing }: ProbeRoutes): void {
   app.get('/livez', { schema: livez, config }, async () => ({ status: 'ok' }))
   app.get<{ Querystring: { schema?: 'current' } }>('/readyz', { schema: readyz, config }, async ({ query }, reply) => {
-    const reason = closing() ? SHUTTING_DOWN : ((await unavailable(engine)) ?? (query.schema && outdated(await status())))
+    const reason = closing()
+      ? SHUTTING_DOWN
+      : ((await unavailable(engine)) ?? (query.schema && outdated(await status())))
     return reason ? reply.code(503).send(reason) : { status: 'ok' }
   })
 }
@@ -75,7 +88,9 @@ function outdated({ status }: CurrentStatus): NotReady | null {
   const [problem] = status.problems
   if (status.state === 'invalid') return { reason: 'invalid-migrations', detail: problem?.message ?? '' }
   if (status.state === 'conflict') return { reason: 'conflict', detail: problem?.message ?? '' }
-  if (status.state === 'changed') return { reason: 'schema-changed', detail: 'applied migrations are others in the directory now' }
-  if (status.state === 'pending') return { reason: 'schema-pending', detail: `${status.pending} migrations are pending` }
+  if (status.state === 'changed')
+    return { reason: 'schema-changed', detail: 'applied migrations are others in the directory now' }
+  if (status.state === 'pending')
+    return { reason: 'schema-pending', detail: `${status.pending} migrations are pending` }
   return null
 }

@@ -43,7 +43,11 @@ export function statusOf(code: ErrorCode): number {
 }
 
 /** The error of Fastify, the router, the validator or ours, as a problem document: the one place that makes them. */
-export function answerProblem(error: FastifyError | MigrationError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function answerProblem(
+  error: FastifyError | MigrationError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   const known = translated(error)
   const [status, retryable] = HTTP[known.code]
   if (known.code === 'internal') request.log.error({ err: error, requestId: request.id }, 'internal error')
@@ -91,10 +95,10 @@ function validationMessage({ validation, validationContext }: FastifyError): str
   const [first] = validation ?? []
   const name = first?.instancePath.slice(1) ?? ''
   if (first?.keyword === 'additionalProperties') {
-    return `unknown parameter ${JSON.stringify(first.params['additionalProperty'])}; look it up in /openapi.json`
+    return `unknown parameter ${JSON.stringify(first.params.additionalProperty)}; look it up in /openapi.json`
   }
   if (first?.keyword === 'type') return `the parameter ${name} is given more than once; give it once`
-  if (first?.keyword === 'enum') return `${name} must be one of ${(first.params['allowedValues'] as string[]).join(', ')}`
+  if (first?.keyword === 'enum') return `${name} must be one of ${(first.params.allowedValues as string[]).join(', ')}`
   return `${name || validationContext} ${first?.keyword === 'pattern' ? 'must be a whole number, plainly written' : (first?.message ?? 'is wrong')}`
 }
 

@@ -11,7 +11,7 @@ const time = Type.String({ format: 'date-time' })
 export const integer = (description: string) =>
   Type.Optional(Type.String({ pattern: '^(-1|0|[1-9][0-9]{0,8})$', description }))
 export const flag = (description: string) =>
-  Type.Optional(Type.Unsafe<"true" | "false">({ type: "string", enum: ["true", "false"], description }))
+  Type.Optional(Type.Unsafe<'true' | 'false'>({ type: 'string', enum: ['true', 'false'], description }))
 
 export const Running = Type.Object({
   id: Type.String(),
@@ -50,7 +50,9 @@ export const Migrations = Type.Object({
   pending: Type.Integer({ minimum: 0 }),
   state: words(STATES),
   running: nullable(Running),
-  stale: Type.Optional(Type.Literal(true, { description: 'The database cannot be read just now; this is what it last said' })),
+  stale: Type.Optional(
+    Type.Literal(true, { description: 'The database cannot be read just now; this is what it last said' }),
+  ),
   problems: Type.Array(Problem),
   migrations: Type.Array(MigrationItem),
 })
@@ -114,7 +116,10 @@ export type ProblemDocument = Static<typeof ProblemDocument>
 
 /** An answer of one media type or several. */
 export function answer(description: string, content: Record<string, TSchema>) {
-  return { description, content: Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }])) }
+  return {
+    description,
+    content: Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }])),
+  }
 }
 
 /** The answers that are problem documents, by their status. */

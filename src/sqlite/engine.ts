@@ -21,8 +21,13 @@ export interface SqliteEngineOptions {
 /** How long an answer to "who holds the lock" is believed, in milliseconds: a dashboard may ask a thousand times a second. */
 const PROBE_MS = 50
 
+/** How long after a run the next runner is forked, in milliseconds. */
+const REWARM_MS = 20
+
 /** The SQLite file `options.file` as an engine: read here, changed by runner processes only. */
-export function sqliteEngine(options: SqliteEngineOptions): Engine & { warm(): void } {
+export function sqliteEngine(
+  options: SqliteEngineOptions,
+): Engine & { /** Keeps a runner ready from now on. */ warm(): void } {
   const file = () => realFile(options.file)
   const fork = () => forkRunner({ SQLITE_TMPDIR: dirname(file()), ...options.environment })
   let reader = new RecordReader(file())
@@ -30,6 +35,8 @@ export function sqliteEngine(options: SqliteEngineOptions): Engine & { warm(): v
   let spare: RunnerProcess | null = null
   let probed: { at: number; running: Running | 'unknown' | null } | null = null
   const executing = new Set<Promise<Outcome>>()
+  let warmed = false
+  let closed = false
 
   const record = () => {
     if (file() !== readerOf) {
@@ -54,7 +61,8 @@ export function sqliteEngine(options: SqliteEngineOptions): Engine & { warm(): v
     return ready
   }
   const warm = () => {
-    if (!spare?.alive) spare = fork()
+    warmed = true
+    if (!closed && executing.size === 0 && !spare?.alive) spare = fork()
   }
 
   return {
@@ -75,6 +83,8 @@ export function sqliteEngine(options: SqliteEngineOptions): Engine & { warm(): v
       } finally {
         executing.delete(executed)
         probed = null
+        // Not before the answer has been sent.
+        if (warmed) setTimeout(warm, REWARM_MS).unref()
       }
     },
     check: async () => {
@@ -82,6 +92,7 @@ export function sqliteEngine(options: SqliteEngineOptions): Engine & { warm(): v
       await read()
     },
     close: async () => {
+      closed = true
       await Promise.allSettled(executing)
       spare?.kill()
       await spare?.gone
@@ -99,7 +110,9 @@ function realFile(path: string): string {
 
 function needsRecovery(error: unknown): boolean {
   if (!(error instanceof MigrationError)) return false
-  return ['SQLITE_READONLY_ROLLBACK', 'SQLITE_READONLY_RECOVERY', 'SQLITE_READONLY_CANTINIT'].includes(String(error.details['sqlite']))
+  return ['SQLITE_READONLY_ROLLBACK', 'SQLITE_READONLY_RECOVERY', 'SQLITE_READONLY_CANTINIT'].includes(
+    String(error.details.sqlite),
+  )
 }
 
 /** Lets a runner claim the database, which undoes what a dead process has left open in it, and go. */
@@ -120,7 +133,12 @@ function refuseUnwritable(file: string): void {
       accessSync(path, constants.R_OK | constants.W_OK)
       if (path === file && !statSync(path).isFile()) throw new Error('it is not a file')
     } catch (error) {
-      throw new MigrationError('database-unavailable', `${path} cannot be read and written; mend its permissions or its mount`, {}, { cause: error })
+      throw new MigrationError(
+        'database-unavailable',
+        `${path} cannot be read and written; mend its permissions or its mount`,
+        {},
+        { cause: error },
+      )
     }
   }
 }

@@ -42,7 +42,8 @@ async function converse(execution: Execution, runner: RunnerProcess): Promise<Ou
   const { order, conduct, file, lockTimeoutMs } = execution
   runner.say({ type: 'claim', database: file, lockTimeoutMs, waitMs: order.waitMs })
   const claimed = await runner.next()
-  if (claimed.type === 'busy') throw new MigrationError('change-in-progress', 'another process is changing the database')
+  if (claimed.type === 'busy')
+    throw new MigrationError('change-in-progress', 'another process is changing the database')
   if (claimed.type !== 'claimed') throw notBegun(claimed, conduct.stop)
   const { steps, current } = await decide(execution, runner)
   if (steps.length === 0) return nothingDone(current)
@@ -105,7 +106,8 @@ async function attend(
         conduct.hear({ type: 'step', step: message.step })
       }
       if (message.type !== 'ended' && message.type !== 'refused') continue
-      const reason = message.type === 'refused' ? errorFrom(message.error) : reasonOf(message, conduct.stop, timedOut, runTimeoutMs)
+      const reason =
+        message.type === 'refused' ? errorFrom(message.error) : reasonOf(message, conduct.stop, timedOut, runTimeoutMs)
       const error = where(reason, steps, reports, place)
       await runner.gone
       return outcomeOf(await settle(execution, run, steps, { startedAt, from, before, reports, error }))
@@ -136,7 +138,10 @@ async function settle(
     runner.kill()
     await runner.gone
   }
-  throw new MigrationError('runner-crashed', `${known.error.message}; the record could not be read back: GET /migrations tells how it stands`)
+  throw new MigrationError(
+    'runner-crashed',
+    `${known.error.message}; the record could not be read back: GET /migrations tells how it stands`,
+  )
 }
 
 /** The error of a run that was ended, with the place where it was. */
@@ -158,11 +163,17 @@ function where(
 function reasonOf(ended: Ended, stop: AbortSignal, timedOut: boolean, runTimeoutMs: number): MigrationError {
   if (stop.aborted) return stop.reason as MigrationError
   if (timedOut) {
-    return new MigrationError('timed-out', `the run took longer than ${runTimeoutMs / 1000} s, was killed and rolled back; raise RUN_TIMEOUT or split the migration`)
+    return new MigrationError(
+      'timed-out',
+      `the run took longer than ${runTimeoutMs / 1000} s, was killed and rolled back; raise RUN_TIMEOUT or split the migration`,
+    )
   }
   const how = ended.signal === null ? `exit code ${ended.code}` : ended.signal
   const memory = ended.signal === 'SIGKILL' ? '; if nobody did this, look whether memory ran out' : ''
-  return new MigrationError('runner-crashed', `the runner ended with ${how}${memory}; what was not committed was rolled back`)
+  return new MigrationError(
+    'runner-crashed',
+    `the runner ended with ${how}${memory}; what was not committed was rolled back`,
+  )
 }
 
 /** Why nothing was begun. */
@@ -178,7 +189,16 @@ function outcomeOf(result: RunnerResult): Outcome {
 }
 
 function nothingDone(current: number | null): Outcome {
-  return { steps: [], from: current, to: current, schemaChanges: NO_CHANGES, error: null, startedAt: null, finishedAt: null, durationMs: null }
+  return {
+    steps: [],
+    from: current,
+    to: current,
+    schemaChanges: NO_CHANGES,
+    error: null,
+    startedAt: null,
+    finishedAt: null,
+    durationMs: null,
+  }
 }
 
 function onAbort(signal: AbortSignal, act: () => void): () => void {

@@ -3,11 +3,19 @@ import { type ErrorCode, MigrationError, type RunError } from '../core/errors.ts
 
 /** What SQLite's own refusals mean. The rest is the migration's fault. */
 const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
-  [/^SQLITE_(BUSY|LOCKED|PROTOCOL)/, 'database-locked', 'another program holds the database; try again when it has finished'],
+  [
+    /^SQLITE_(BUSY|LOCKED|PROTOCOL)/,
+    'database-locked',
+    'another program holds the database; try again when it has finished',
+  ],
   [/^SQLITE_FULL/, 'insufficient-storage', 'the disk is full; free some space, then try again'],
   [/^SQLITE_IOERR/, 'internal', 'the disk failed; look at the kernel log, then try again'],
   [/^SQLITE_(NOTADB|CORRUPT$|CORRUPT_INDEX)/, 'database-unavailable', 'the file is damaged or no database; restore it'],
-  [/^SQLITE_(READONLY|CANTOPEN|PERM|AUTH)/, 'database-unavailable', 'the file or its folder cannot be written; mend its permissions'],
+  [
+    /^SQLITE_(READONLY|CANTOPEN|PERM|AUTH)/,
+    'database-unavailable',
+    'the file or its folder cannot be written; mend its permissions',
+  ],
 ]
 
 /** `error` as one of ours: what SQLite says of the machine by its own code, all else by `otherwise`. */
@@ -40,6 +48,7 @@ export function stepFailure(
     sqlite: null,
     ...cause.details,
   }
-  const where = step.file === null ? `${step.id} ${step.name}` : `${step.file}${details.line ? ` line ${details.line}` : ''}`
+  const where =
+    step.file === null ? `${step.id} ${step.name}` : `${step.file}${details.line ? ` line ${details.line}` : ''}`
   return new MigrationError(cause.code, `${where}: ${cause.message}`, details, { cause: cause.cause ?? error })
 }

@@ -64,7 +64,10 @@ export function censusBefore(db: Database): () => Census {
 
 function census(db: Database): Census {
   const tables = db.prepare(`SELECT lower(name) FROM main.sqlite_schema WHERE type = 'table'`).pluck().all() as string[]
-  return { tables: new Set(tables), found: violations(db).map((violation) => ({ violation, values: values(db, violation) })) }
+  return {
+    tables: new Set(tables),
+    found: violations(db).map((violation) => ({ violation, values: values(db, violation) })),
+  }
 }
 
 function violations(db: Database): Violation[] {
@@ -101,7 +104,10 @@ function values(db: Database, { table, rowid, fkid }: Violation): string {
   const keys = `SELECT "from" FROM pragma_foreign_key_list(?, 'main') WHERE id = ? ORDER BY seq`
   const columns = db.prepare(keys).pluck().all(table, fkid) as string[]
   const quoted = columns.map((column) => `quote(${quote(column)})`).join(` || ',' || `)
-  return db.prepare(`SELECT ${quoted} FROM main.${quote(table)} WHERE rowid = ?`).pluck().get(rowid) as string
+  return db
+    .prepare(`SELECT ${quoted} FROM main.${quote(table)} WHERE rowid = ?`)
+    .pluck()
+    .get(rowid) as string
 }
 
 /** What `after` has and `before` had not: by table and row first, then by key, for rows and tables that changed their names. */

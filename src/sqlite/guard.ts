@@ -72,7 +72,8 @@ export class Watched {
   hear(text: string): void {
     const located = this.#locate(text)
     // A conflict clause or a trigger may have rolled back; what came after would be outside of any transaction.
-    if (this.#rules === 'ordinary' && !this.#db.inTransaction) this.#stop('the transaction has ended before the migration did')
+    if (this.#rules === 'ordinary' && !this.#db.inTransaction)
+      this.#stop('the transaction has ended before the migration did')
     const reason = refusal(text, this.#rules)
     this.spoiled ||= reason !== null && actsWhenCompiled(text)
     if (reason !== null) this.#stop(reason)
@@ -111,7 +112,9 @@ export class Watched {
       this.#db.prepare(rest)
       return false
     } catch (again) {
-      return again instanceof Error && again.message === error.message && (again as { code?: string }).code === error.code
+      return (
+        again instanceof Error && again.message === error.message && (again as { code?: string }).code === error.code
+      )
     }
   }
 

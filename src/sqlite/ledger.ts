@@ -116,7 +116,10 @@ export function establish(db: Database, tables: readonly Table[]): void {
     if (found === 'foreign') throw foreignTable(table)
     return found === 'absent'
   })
-  if (missing.length > 0) db.transaction(() => missing.forEach((table) => db.exec(CREATE[table]))).immediate()
+  const create = db.transaction(() => {
+    for (const table of missing) db.exec(CREATE[table])
+  })
+  if (missing.length > 0) create.immediate()
 }
 
 /** The rows of `migrations` and `migration_log`, over one connection. */
@@ -156,7 +159,8 @@ export class Ledger {
             row.name,
           )
         : this.#statement('DELETE FROM main.migrations WHERE id = ?').run(row.migrationId)
-    if (changes !== 1) throw new MigrationError('forbidden-statement', 'something kept the row of migrations from being written')
+    if (changes !== 1)
+      throw new MigrationError('forbidden-statement', 'something kept the row of migrations from being written')
     this.log(row)
   }
 
@@ -178,8 +182,10 @@ export class Ledger {
   }
 
   #statement(sql: string): Statement {
-    let statement = this.#prepared.get(sql)
-    if (statement === undefined) this.#prepared.set(sql, (statement = this.#db.prepare(sql)))
+    const known = this.#prepared.get(sql)
+    if (known !== undefined) return known
+    const statement = this.#db.prepare(sql)
+    this.#prepared.set(sql, statement)
     return statement
   }
 }

@@ -33,7 +33,12 @@ export interface Known {
 export type FromRunner =
   | { readonly type: 'claimed' }
   | { readonly type: 'busy' }
-  | { readonly type: 'begun'; readonly startedAt: string; readonly from: number | null; readonly before: Readonly<Record<string, string>> }
+  | {
+      readonly type: 'begun'
+      readonly startedAt: string
+      readonly from: number | null
+      readonly before: Readonly<Record<string, string>>
+    }
   | { readonly type: 'step'; readonly step: StepReport }
   | { readonly type: 'statement'; readonly line: number; readonly text: string }
   | { readonly type: 'result'; readonly result: RunnerResult }

@@ -82,7 +82,10 @@ export class Migrator {
     const ids = [...this.#migrations.keys()].sort((a, b) => a - b)
     const wrong = ids.findIndex((id, place) => id !== place)
     if (wrong !== -1) {
-      throw new MigrationError('invalid-migrations', `migration ${wrong} is missing; the ids must be 0, 1, 2, … without a gap`)
+      throw new MigrationError(
+        'invalid-migrations',
+        `migration ${wrong} is missing; the ids must be 0, 1, 2, … without a gap`,
+      )
     }
     const applied = new Set(this.#ledger.applied().map(({ id }) => id))
     this.#runAll(ids.filter((id) => !applied.has(id)).map((id) => this.#work(id, 'up')))
@@ -98,7 +101,10 @@ export class Migrator {
     this.#refuseTransaction()
     const last = this.lastAppliedMigration()
     if (last === undefined) return
-    if (this.#rollbacks.has(last.id)) return this.#runAll([this.#work(last.id, 'down')])
+    if (this.#rollbacks.has(last.id)) {
+      this.#runAll([this.#work(last.id, 'down')])
+      return
+    }
     const row = `Migrations(id=${last.id}, name='${last.name}', inserted_at='${last.insertedAt}')`
     this.#log(`No rollback for the latest applied migration found: ${row}`)
   }
@@ -127,14 +133,18 @@ export class Migrator {
       onStatement: (place) => current !== undefined && onStatement(current, place),
     })
     const reports = steps.map((work) => report(work, 'not-run'))
+    const tell = (place: number, step: StepReport) => {
+      reports[place] = step
+      onStep(step)
+    }
     const all = (execute: (session: Session, work: Work) => ReturnType<typeof executeStep>) => {
       for (const [place, work] of steps.entries()) {
         current = work
         clock = performance.now()
         this.#log(`${work.id} ${work.name}`)
-        onStep((reports[place] = report(work, 'running')))
+        tell(place, report(work, 'running'))
         const { status, statements, durationMs } = execute(session, work)
-        onStep((reports[place] = { ...report(work, status), statements, durationMs }))
+        tell(place, { ...report(work, status), statements, durationMs })
       }
     }
     try {
@@ -154,7 +164,9 @@ export class Migrator {
     const failed = reports.findIndex(({ status }) => status === 'failed')
     const work = steps[failed]
     if (work !== undefined && this.#db.open && !this.#spoiled) {
-      this.#ledger.log(logRow({ runId: null }, work, 'failed', started, reports[failed]?.durationMs ?? 0, error.message))
+      this.#ledger.log(
+        logRow({ runId: null }, work, 'failed', started, reports[failed]?.durationMs ?? 0, error.message),
+      )
     }
     throw error
   }
@@ -167,10 +179,16 @@ export class Migrator {
 
   #refuseTransaction(): void {
     if (this.#spoiled) {
-      throw new MigrationError('invalid-request', 'a forbidden PRAGMA may have changed this connection; open the database anew')
+      throw new MigrationError(
+        'invalid-request',
+        'a forbidden PRAGMA may have changed this connection; open the database anew',
+      )
     }
     if (this.#db.inTransaction) {
-      throw new MigrationError('invalid-request', 'the database is inside a transaction; commit or roll back, then migrate')
+      throw new MigrationError(
+        'invalid-request',
+        'the database is inside a transaction; commit or roll back, then migrate',
+      )
     }
   }
 }
@@ -180,7 +198,8 @@ function add(to: Map<number, MigrationFunction>, what: string, id: number, body:
     throw new MigrationError('invalid-request', message)
   }
   if (!Number.isSafeInteger(id) || id < 0) refuse(`the id of a ${what} is a whole number from 0 on, not ${String(id)}`)
-  if (typeof body !== 'function' || body.name === '') refuse(`${what} ${id} needs a function with a name: the name is recorded`)
+  if (typeof body !== 'function' || body.name === '')
+    refuse(`${what} ${id} needs a function with a name: the name is recorded`)
   if (to.has(id)) refuse(`${what} ${id} is there already, as ${to.get(id)?.name}; give the new one an id of its own`)
   to.set(id, body)
 }
@@ -194,7 +213,8 @@ function stopped(reports: readonly StepReport[], atomic: boolean, sinceStep: num
   const last = reports.findLastIndex(({ status }) => status !== 'not-run')
   return reports.map((one, place) => {
     if (place > last) return one
-    if (place === last) return { ...one, status: 'failed', durationMs: one.durationMs ?? Math.round(sinceStep * 1000) / 1000 }
+    if (place === last)
+      return { ...one, status: 'failed', durationMs: one.durationMs ?? Math.round(sinceStep * 1000) / 1000 }
     return atomic ? { ...one, status: 'not-run', statements: null, durationMs: null } : one
   })
 }

@@ -50,7 +50,9 @@ export async function performRun(
       const failed = reports.findIndex(({ status }) => status === 'failed')
       const work = works[failed]
       if (work && error) {
-        new Ledger(db).log(logRow({ runId: run.id }, work, 'failed', started, reports[failed]?.durationMs ?? 0, error.message))
+        new Ledger(db).log(
+          logRow({ runId: run.id }, work, 'failed', started, reports[failed]?.durationMs ?? 0, error.message),
+        )
       }
       recordEnd(db, run, end)
     })
@@ -82,7 +84,10 @@ function switchToWal(db: Database, lockTimeoutMs: number): void {
     try {
       const mode = db.pragma('journal_mode = WAL', { simple: true })
       if (mode === 'wal') return
-      throw new MigrationError('database-unavailable', `the database stays in the journal mode ${mode}; WAL needs a local file system`)
+      throw new MigrationError(
+        'database-unavailable',
+        `the database stays in the journal mode ${mode}; WAL needs a local file system`,
+      )
     } catch (error) {
       const locked = failure(error, 'internal').code === 'database-locked'
       if (!locked || performance.now() >= deadline) throw error
@@ -102,7 +107,12 @@ function begin(db: Database, recordRow: () => void): number | null {
   return write.immediate()
 }
 
-function migrate(db: Database, works: readonly Work[], run: { id: string; atomic: boolean }, say: (message: FromRunner) => void): RunResult {
+function migrate(
+  db: Database,
+  works: readonly Work[],
+  run: { id: string; atomic: boolean },
+  say: (message: FromRunner) => void,
+): RunResult {
   const told: number[] = []
   return new Migrator(db, { log: () => {} }).run(works, {
     runId: run.id,
@@ -147,14 +157,17 @@ async function workOf({ id, name, direction, source, checksum, keep }: Step): Pr
 }
 
 /** The function that a module exports. What keeps it from being loaded is thrown when its step runs, and not before. */
-async function functionOf(source: Source & { kind: 'code' }, direction: 'up' | 'down'): Promise<(db: Database) => unknown> {
+async function functionOf(
+  source: Source & { kind: 'code' },
+  direction: 'up' | 'down',
+): Promise<(db: Database) => unknown> {
   try {
     const bytes = await readFile(source.path)
     if (createHash('sha256').update(bytes).digest('hex') !== source.sha256) {
       throw new Error('the file has changed since the run began; post again')
     }
     const module = (await import(pathToFileURL(source.path).href)) as Record<string, unknown>
-    const found = module[direction] ?? (module['default'] as Record<string, unknown> | undefined)?.[direction]
+    const found = module[direction] ?? (module.default as Record<string, unknown> | undefined)?.[direction]
     if (typeof found !== 'function') throw new Error(`it exports no function ${direction}`)
     return found as (db: Database) => unknown
   } catch (error) {

@@ -6,7 +6,13 @@ import { examine } from './ledger.ts'
 import type { RunnerResult, RunRow } from './messages.ts'
 
 /** Writes the row of a run that is about to execute its first step. */
-export function recordBegin(db: Database, run: RunRow, startedAt: string, from: number | null, steps: readonly StepReport[]): void {
+export function recordBegin(
+  db: Database,
+  run: RunRow,
+  startedAt: string,
+  from: number | null,
+  steps: readonly StepReport[],
+): void {
   db.prepare(
     `INSERT INTO main.migration_runs
       (id, kind, parameters, status, actor, request_id, created_at, started_at, from_id, result)
@@ -50,7 +56,9 @@ export function recordedEnd(db: Database, id: string): RunnerResult | null {
   if (examine(db, 'migration_runs') !== 'ours') return null
   const sql = `SELECT from_id AS "from", to_id AS "to", error, started_at AS startedAt, finished_at AS finishedAt,
     duration_ms AS durationMs, result FROM main.migration_runs WHERE id = ? AND status <> 'running'`
-  const row = db.prepare(sql).get(id) as (Omit<RunnerResult, 'error'> & { error: string | null; result: string }) | undefined
+  const row = db.prepare(sql).get(id) as
+    | (Omit<RunnerResult, 'error'> & { error: string | null; result: string })
+    | undefined
   if (row === undefined) return null
   const { result, error, ...rest } = row
   return { ...rest, ...JSON.parse(result), error: error && JSON.parse(error) }

@@ -40,7 +40,14 @@ export function settleRun(
       const step = steps.find(({ id, direction }) => id === failed?.id && direction === failed.direction)
       if (failed && step) {
         const work = { ...step, file: step.source?.file ?? null, body: null }
-        const row = logRow({ runId: run.id }, work, 'failed', Date.parse(known.startedAt), failed.durationMs ?? 0, known.error.message)
+        const row = logRow(
+          { runId: run.id },
+          work,
+          'failed',
+          Date.parse(known.startedAt),
+          failed.durationMs ?? 0,
+          known.error.message,
+        )
         new Ledger(db).log(row)
       }
       recordEnd(db, run, end)

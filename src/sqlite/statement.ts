@@ -42,7 +42,8 @@ export function refusal(statement: string, rules: Rules): string | null {
     return `VACUUM cannot run inside a transaction: put it into a migration of its own that begins with the line '${NO_TRANSACTION}'`
   }
   // EXPLAIN PRAGMA acts as PRAGMA does, when it is compiled.
-  if (first === 'EXPLAIN') return 'EXPLAIN is not allowed: it changes nothing that a migration could want; remove the statement'
+  if (first === 'EXPLAIN')
+    return 'EXPLAIN is not allowed: it changes nothing that a migration could want; remove the statement'
   return null
 }
 

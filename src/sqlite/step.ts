@@ -110,7 +110,8 @@ function changeOnly(session: Session, work: Work): number | null {
   const { db } = session
   const savepoint = `schemad_${randomBytes(12).toString('hex')}`
   const body = work.body ?? keptDown(session, work)
-  if (typeof body === 'string' && isMaintenance(body)) throw stepFailure(forbidden('it cannot run inside a transaction'), work)
+  if (typeof body === 'string' && isMaintenance(body))
+    throw stepFailure(forbidden('it cannot run inside a transaction'), work)
   const script = typeof body === 'string' ? body : null
   // A function's statements are not known before they run.
   const wary = session.wary || script === null || namesOurTables(script)
@@ -198,7 +199,9 @@ function refuseEscape(db: Database, savepoint: string): void {
 function refuseTouched(db: Database, before: string): void {
   refuseTriggers(db)
   if (fingerprint(db) === before) return
-  throw forbidden('it changes the tables that record the migrations; leave migrations, migration_log and migration_runs alone')
+  throw forbidden(
+    'it changes the tables that record the migrations; leave migrations, migration_log and migration_runs alone',
+  )
 }
 
 function refusePromise(given: unknown): void {
