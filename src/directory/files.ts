@@ -59,8 +59,7 @@ function stampOf(folder: string, file: string): Stamped {
     if (!found.isFile()) return bad(notAFile(file))
     if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
     const { dev, ino, size, mtimeNs, ctimeNs } = found
-    const changedAt = Math.max(mtimeNs, ctimeNs) / 1_000_000n
-    return { file, stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`, changedAt, problem: null }
+    return { file, stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`, changedAt: ctimeNs / 1_000_000n, problem: null }
   } catch (error) {
     return bad(unreadable(file, error))
   }

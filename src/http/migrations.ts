@@ -108,7 +108,8 @@ function tagged(body: string): { body: string; etag: string } {
 
 /** RFC 9110, section 13.1.2: a list of tags compared weakly, or `*`. */
 function matches(header: string | undefined, etag: string): boolean {
-  return header?.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
+  const tags = header?.split(',') ?? []
+  return tags.some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
 }
 
 function json({ status, running, stale }: CurrentStatus, only: MigrationState | undefined): string {

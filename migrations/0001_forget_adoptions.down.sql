@@ -1,0 +1,2 @@
+DROP TABLE adoptions;
+DROP TABLE adopters;

@@ -1,0 +1,2 @@
+DROP VIEW waiting;
+ALTER TABLE animals DROP COLUMN label;

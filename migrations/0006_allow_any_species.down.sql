@@ -1,0 +1,35 @@
+-- The same rebuild, without the CHECK.
+PRAGMA foreign_keys = OFF;
+
+DROP VIEW waiting;
+
+CREATE TABLE new_animals (
+  id INTEGER PRIMARY KEY,
+  kennel_id INTEGER NOT NULL REFERENCES kennels (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  species TEXT NOT NULL,
+  born_on TEXT,
+  label TEXT GENERATED ALWAYS AS (upper(name) || ' (' || species || ')') VIRTUAL
+) STRICT;
+
+INSERT INTO new_animals (id, kennel_id, name, species, born_on)
+SELECT id, kennel_id, name, species, born_on FROM animals;
+
+DROP TABLE animals;
+ALTER TABLE new_animals RENAME TO animals;
+
+CREATE INDEX animals_by_kennel ON animals (kennel_id);
+
+CREATE TRIGGER move_is_an_event AFTER UPDATE OF kennel_id ON animals
+BEGIN
+  INSERT INTO events (animal_id, what) VALUES (new.id, 'moved to ' || new.kennel_id);
+END;
+
+CREATE VIEW waiting AS
+SELECT animals.id, animals.label, kennels.name AS kennel
+FROM animals
+JOIN kennels ON kennels.id = animals.kennel_id
+WHERE animals.id NOT IN (SELECT animal_id FROM adoptions);
+
+PRAGMA foreign_key_check;
+PRAGMA foreign_keys = ON;
