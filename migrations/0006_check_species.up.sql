@@ -2,7 +2,9 @@
 -- section 7. Four tables hang on it with ON DELETE CASCADE, and none of their rows is lost: foreign keys are off by now.
 PRAGMA foreign_keys = OFF;
 
+-- What names the table in its text would keep it from being renamed.
 DROP VIEW waiting;
+DROP TRIGGER adoption_is_an_event;
 
 CREATE TABLE new_animals (
   id INTEGER PRIMARY KEY,
@@ -20,6 +22,16 @@ DROP TABLE animals;
 ALTER TABLE new_animals RENAME TO animals;
 
 CREATE INDEX animals_by_kennel ON animals (kennel_id);
+
+CREATE TRIGGER adoption_is_an_event AFTER INSERT ON adoptions
+BEGIN
+  INSERT INTO events (animal_id, what)
+  SELECT new.animal_id,
+    CASE -- END of a stay; or of two
+      WHEN (SELECT species FROM animals WHERE id = new.animal_id) = 'cat' THEN 'adopted; the cat''s out'
+      ELSE 'adopted'
+    END;
+END;
 
 CREATE TRIGGER move_is_an_event AFTER UPDATE OF kennel_id ON animals
 BEGIN
