@@ -1,133 +1,101 @@
 // The process: configuration, engine, runs, HTTP, listen, close.
-import closeWithGrace from "close-with-grace";
-import { type Logger, pino } from "pino";
-import { v7 as newId } from "uuid";
-import {
-	type Config,
-	ConfigError,
-	packageVersion,
-	readConfig,
-} from "./config.ts";
-import { openRuns, type RunEvent } from "./core/runs.ts";
-import { statusReader } from "./core/status.ts";
-import { openDirectory } from "./directory/directory.ts";
-import { buildApp } from "./http/app.ts";
-import { sqliteEngine } from "./sqlite/engine.ts";
-import { openTokens } from "./tokens.ts";
+import closeWithGrace from 'close-with-grace'
+import { type Logger, pino } from 'pino'
+import { v7 as newId } from 'uuid'
+import { type Config, ConfigError, packageVersion, readConfig } from './config.ts'
+import { openRuns, type RunEvent } from './core/runs.ts'
+import { statusReader } from './core/status.ts'
+import { openDirectory } from './directory/directory.ts'
+import { buildApp } from './http/app.ts'
+import { sqliteEngine } from './sqlite/engine.ts'
+import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
-const CLOSE_MS = 3_000;
+const CLOSE_MS = 3_000
 
 try {
-	await serve(readConfig());
+  await serve(readConfig())
 } catch (error) {
-	// One line, and no stack: whoever reads this has set a variable, and not written this code.
-	const known =
-		error instanceof ConfigError ||
-		(error as { code?: string }).code?.startsWith("E");
-	console.error(known ? `schemad: ${(error as Error).message}` : error);
-	process.exitCode = 1;
+  // One line, and no stack: whoever reads this has set a variable, and not written this code.
+  const known = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('E')
+  console.error(known ? `schemad: ${(error as Error).message}` : error)
+  process.exitCode = 1
 }
 
 async function serve(config: Config): Promise<void> {
-	const log = pino({
-		level: config.logLevel,
-		redact: [
-			"authorization",
-			"headers.authorization",
-			"req.headers.authorization",
-		],
-	});
-	const tokens = openTokens(config.tokens, (message) => log.warn(message));
-	const directory = openDirectory(config.migrationsDir);
-	const engine = sqliteEngine({
-		file: config.database,
-		lockTimeoutMs: config.lockTimeoutMs,
-		runTimeoutMs: config.runTimeoutMs,
-		environment: config.runnerEnvironment,
-	});
-	const runs = openRuns({
-		engine,
-		look: () => directory.look(),
-		now: () => new Date(),
-		newId: () => newId(),
-		hear: (event) => tell(log, event),
-	});
-	const recent = () => directory.recent();
-	const status = statusReader({
-		engine,
-		recent,
-		running: () => runs.running(),
-	});
-	let closing = false;
-	const app = await buildApp({
-		engine,
-		runs,
-		status,
-		recent,
-		tokens,
-		allowedHosts: config.allowedHosts,
-		corsOrigins: config.corsOrigins,
-		closing: () => closing,
-		newId: () => newId(),
-		version: packageVersion(),
-		log,
-	});
+  const log = pino({
+    level: config.logLevel,
+    redact: ['authorization', 'headers.authorization', 'req.headers.authorization'],
+  })
+  const tokens = openTokens(config.tokens, (message) => log.warn(message))
+  const directory = openDirectory(config.migrationsDir)
+  const engine = sqliteEngine({
+    file: config.database,
+    lockTimeoutMs: config.lockTimeoutMs,
+    runTimeoutMs: config.runTimeoutMs,
+    environment: config.runnerEnvironment,
+  })
+  const runs = openRuns({
+    engine,
+    look: () => directory.look(),
+    now: () => new Date(),
+    newId: () => newId(),
+    hear: (event) => tell(log, event),
+  })
+  const recent = () => directory.recent()
+  const status = statusReader({
+    engine,
+    recent,
+    running: () => runs.running(),
+  })
+  let closing = false
+  const app = await buildApp({
+    engine,
+    runs,
+    status,
+    recent,
+    tokens,
+    allowedHosts: config.allowedHosts,
+    corsOrigins: config.corsOrigins,
+    closing: () => closing,
+    newId: () => newId(),
+    version: packageVersion(),
+    log,
+  })
 
-	closeWithGrace(
-		{ delay: config.shutdownTimeoutMs + CLOSE_MS, logger: log },
-		async ({ signal, err }) => {
-			closing = true;
-			if (err) log.fatal({ err }, "ending after an error that nobody caught");
-			else log.info({ signal }, `${signal} received, ending`);
-			// Listening goes on until the run has ended: its clients, and the probes, still want answers.
-			await runs.close(config.shutdownTimeoutMs);
-			await app.close();
-			await engine.close();
-			log.info("ended");
-		},
-	);
+  closeWithGrace({ delay: config.shutdownTimeoutMs + CLOSE_MS, logger: log }, async ({ signal, err }) => {
+    closing = true
+    if (err) log.fatal({ err }, 'ending after an error that nobody caught')
+    else log.info({ signal }, `${signal} received, ending`)
+    // Listening goes on until the run has ended: its clients, and the probes, still want answers.
+    await runs.close(config.shutdownTimeoutMs)
+    await app.close()
+    await engine.close()
+    log.info('ended')
+  })
 
-	await app.listen({
-		host: config.host,
-		port: config.port,
-		listenTextResolver: (address) => `listening on ${address}`,
-	});
-	engine.warm();
+  await app.listen({
+    host: config.host,
+    port: config.port,
+    listenTextResolver: (address) => `listening on ${address}`,
+  })
+  engine.warm()
 }
 
 /** The log of what happens to runs; the line before a step is the one that the ancestor prints. */
 function tell(log: Logger, event: RunEvent): void {
-	const { id: runId, requestId, actor, kind, durationMs } = event.run;
-	const line = log.child({ runId, requestId, actor });
-	if (event.type === "begun")
-		line.info({ kind, steps: event.run.steps.length }, `${kind} begins`);
-	if (event.type === "output")
-		line.info({ output: event.line }, "output of a migration");
-	if (event.type === "step") {
-		const {
-			id: migrationId,
-			name,
-			direction,
-			status,
-			durationMs,
-			statements,
-		} = event.step;
-		const step = { migrationId, name, direction };
-		if (status === "running") line.info(step, `${migrationId} ${name}`);
-		else
-			line.info(
-				{ ...step, status, durationMs, statements },
-				`${migrationId} ${name} ${status}`,
-			);
-	}
-	if (event.type !== "ended") return;
-	const { status, error } = event.run;
-	if (status === "succeeded")
-		line.info({ kind, status, durationMs }, `${kind} ${status}`);
-	else
-		line.error(
-			{ kind, status, durationMs, error, err: event.error },
-			`${kind} ${status}`,
-		);
+  const { id: runId, requestId, actor, kind, durationMs } = event.run
+  const line = log.child({ runId, requestId, actor })
+  if (event.type === 'begun') line.info({ kind, steps: event.run.steps.length }, `${kind} begins`)
+  if (event.type === 'output') line.info({ output: event.line }, 'output of a migration')
+  if (event.type === 'step') {
+    const { id: migrationId, name, direction, status, durationMs, statements } = event.step
+    const step = { migrationId, name, direction }
+    if (status === 'running') line.info(step, `${migrationId} ${name}`)
+    else line.info({ ...step, status, durationMs, statements }, `${migrationId} ${name} ${status}`)
+  }
+  if (event.type !== 'ended') return
+  const { status, error } = event.run
+  if (status === 'succeeded') line.info({ kind, status, durationMs }, `${kind} ${status}`)
+  else line.error({ kind, status, durationMs, error, err: event.error }, `${kind} ${status}`)
 }

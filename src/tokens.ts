@@ -1,16 +1,16 @@
-import { createHash, timingSafeEqual } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
-import { ConfigError, type TokenSource } from "./config.ts";
-import type { Role, Tokens } from "./http/auth.ts";
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { ConfigError, type TokenSource } from './config.ts'
+import type { Role, Tokens } from './http/auth.ts'
 
-const LEAST_LENGTH = 16;
+const LEAST_LENGTH = 16
 /** How long a look at the token files is believed. */
-const RECHECK_MS = 500;
+const RECHECK_MS = 500
 
 interface Token {
-	readonly role: Role;
-	readonly actor: string;
-	readonly digest: Buffer;
+  readonly role: Role
+  readonly actor: string
+  readonly digest: Buffer
 }
 
 /**
@@ -18,109 +18,85 @@ interface Token {
  *
  * @throws ConfigError for what cannot be used at the start.
  */
-export function openTokens(
-	sources: readonly TokenSource[],
-	warn: (message: string) => void,
-): Tokens {
-	let tokens = readAll(sources);
-	let seen = stampOf(sources);
-	let looked = performance.now();
+export function openTokens(sources: readonly TokenSource[], warn: (message: string) => void): Tokens {
+  let tokens = readAll(sources)
+  let seen = stampOf(sources)
+  let looked = performance.now()
 
-	function refresh(): void {
-		if (performance.now() - looked < RECHECK_MS) return;
-		looked = performance.now();
-		const stamp = stampOf(sources);
-		if (stamp === seen) return;
-		try {
-			tokens = readAll(sources);
-			seen = stamp;
-		} catch (error) {
-			if (!(error instanceof ConfigError)) throw error;
-			seen = stamp;
-			warn(`${error.message}; the tokens stay as they were`);
-		}
-	}
+  function refresh(): void {
+    if (performance.now() - looked < RECHECK_MS) return
+    looked = performance.now()
+    const stamp = stampOf(sources)
+    if (stamp === seen) return
+    try {
+      tokens = readAll(sources)
+      seen = stamp
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      seen = stamp
+      warn(`${error.message}; the tokens stay as they were`)
+    }
+  }
 
-	return {
-		inForce: tokens.length > 0,
-		identify(text) {
-			refresh();
-			const digest = digestOf(text);
-			// All are compared, so that the time does not tell which came close.
-			return tokens.reduce<Token | null>(
-				(found, one) => (timingSafeEqual(one.digest, digest) ? one : found),
-				null,
-			);
-		},
-	};
+  return {
+    inForce: tokens.length > 0,
+    identify(text) {
+      refresh()
+      const digest = digestOf(text)
+      // All are compared, so that the time does not tell which came close.
+      return tokens.reduce<Token | null>((found, one) => (timingSafeEqual(one.digest, digest) ? one : found), null)
+    },
+  }
 }
 
 function readAll(sources: readonly TokenSource[]): Token[] {
-	const tokens = sources.flatMap((source) =>
-		linesOf(source).map((line) => tokenFrom(line, source)),
-	);
-	for (const [place, one] of tokens.entries()) {
-		const other = tokens
-			.slice(place + 1)
-			.find(
-				({ role, digest }) => role !== one.role && digest.equals(one.digest),
-			);
-		if (other)
-			throw new ConfigError(
-				`${one.role.toUpperCase()}_TOKEN and ${other.role.toUpperCase()}_TOKEN: one token is given for both roles; allowed is one role a token`,
-			);
-	}
-	return tokens;
+  const tokens = sources.flatMap((source) => linesOf(source).map((line) => tokenFrom(line, source)))
+  for (const [place, one] of tokens.entries()) {
+    const other = tokens.slice(place + 1).find(({ role, digest }) => role !== one.role && digest.equals(one.digest))
+    if (other)
+      throw new ConfigError(
+        `${one.role.toUpperCase()}_TOKEN and ${other.role.toUpperCase()}_TOKEN: one token is given for both roles; allowed is one role a token`,
+      )
+  }
+  return tokens
 }
 
 function linesOf(source: TokenSource): string[] {
-	const text =
-		"text" in source ? source.text : contentOf(source.file, source.variable);
-	const lines = text.split(/\r?\n/).flatMap((line) => line.trim() || []);
-	if (lines.length > 0) return lines;
-	throw new ConfigError(
-		`${source.variable}${"file" in source ? `=${source.file}` : ""}: there is no token in it; allowed is one a line`,
-	);
+  const text = 'text' in source ? source.text : contentOf(source.file, source.variable)
+  const lines = text.split(/\r?\n/).flatMap((line) => line.trim() || [])
+  if (lines.length > 0) return lines
+  throw new ConfigError(
+    `${source.variable}${'file' in source ? `=${source.file}` : ''}: there is no token in it; allowed is one a line`,
+  )
 }
 
 function contentOf(file: string, variable: string): string {
-	try {
-		return readFileSync(file, "utf8");
-	} catch {
-		throw new ConfigError(
-			`${variable}=${file}: the file cannot be read; allowed is a file with tokens, one a line`,
-		);
-	}
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    throw new ConfigError(`${variable}=${file}: the file cannot be read; allowed is a file with tokens, one a line`)
+  }
 }
 
 function tokenFrom(line: string, { role, variable }: TokenSource): Token {
-	const named = /^([A-Za-z0-9_.@-]+):(.*)$/.exec(line);
-	const text = (named?.[2] ?? line).trim();
-	if (text.length < LEAST_LENGTH)
-		throw new ConfigError(
-			`${variable}: a token is too short; allowed are ${LEAST_LENGTH} characters or more`,
-		);
-	if (/\s/.test(text))
-		throw new ConfigError(
-			`${variable}: a token has white space in it; allowed is one token a line`,
-		);
-	return { role, actor: named?.[1] ?? role, digest: digestOf(text) };
+  const named = /^([A-Za-z0-9_.@-]+):(.*)$/.exec(line)
+  const text = (named?.[2] ?? line).trim()
+  if (text.length < LEAST_LENGTH)
+    throw new ConfigError(`${variable}: a token is too short; allowed are ${LEAST_LENGTH} characters or more`)
+  if (/\s/.test(text)) throw new ConfigError(`${variable}: a token has white space in it; allowed is one token a line`)
+  return { role, actor: named?.[1] ?? role, digest: digestOf(text) }
 }
 
 function digestOf(text: string): Buffer {
-	return createHash("sha256").update(text).digest();
+  return createHash('sha256').update(text).digest()
 }
 
 /** Changes whenever a token file does, also when a mounted secret's link is swapped. */
 function stampOf(sources: readonly TokenSource[]): string {
-	return sources
-		.map((source) => ("file" in source ? stampOfFile(source.file) : ""))
-		.join();
+  return sources.map((source) => ('file' in source ? stampOfFile(source.file) : '')).join()
 }
 
 function stampOfFile(file: string): string {
-	const found = statSync(file, { throwIfNoEntry: false, bigint: true });
-	return found === undefined
-		? "gone"
-		: `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
+  const found = statSync(file, { throwIfNoEntry: false, bigint: true })
+  return found === undefined ? 'gone' : `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`
 }

@@ -1,341 +1,264 @@
-import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import Sqlite from "better-sqlite3";
-import { describe, expect, it } from "vitest";
-import { type Files, write } from "./support/folder.ts";
-import {
-	contentOf,
-	query,
-	type Server,
-	startServer,
-} from "./support/server.ts";
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
+import { describe, expect, it } from 'vitest'
+import { type Files, write } from './support/folder.ts'
+import { contentOf, query, type Server, startServer } from './support/server.ts'
 
 const BASE: Files = {
-	"0000_init_db.up.sql": `CREATE TABLE cats (id INTEGER PRIMARY KEY, name TEXT UNIQUE CHECK (name <> ''));
+  '0000_init_db.up.sql': `CREATE TABLE cats (id INTEGER PRIMARY KEY, name TEXT UNIQUE CHECK (name <> ''));
 CREATE TABLE kittens (id INTEGER PRIMARY KEY, cat_id INTEGER REFERENCES cats ON DELETE CASCADE);
 INSERT INTO cats VALUES (1, 'Tom'), (2, 'Mia');
 INSERT INTO kittens VALUES (1, 1), (2, 1), (3, 2);
 `,
-};
+}
 
 async function withBase(): Promise<Server> {
-	const server = await startServer({ files: BASE });
-	expect((await server.post("/migrate")).status).toBe(200);
-	return server;
+  const server = await startServer({ files: BASE })
+  expect((await server.post('/migrate')).status).toBe(200)
+  return server
 }
 
 /** Posts with `script` as the next migration: it is refused or fails, nothing is changed, and the next post works. */
-async function refused(
-	server: Server,
-	script: string | Buffer,
-	file = "0001_bad.up.sql",
-) {
-	const before = contentOf(server.database);
-	write(server.migrations, { [file]: script });
-	const answer = await server.post("/migrate");
-	expect(contentOf(server.database)).toEqual(before);
-	expect(before.integrity).toBe("ok");
-	expect(server.children().length).toBeLessThanOrEqual(1);
-	rmSync(join(server.migrations, file));
-	write(server.migrations, {
-		"0001_good.up.sql": "CREATE TABLE good (x);",
-		"0001_undo.down.sql": "DROP TABLE good;",
-	});
-	expect((await server.post("/migrate")).body).toMatchObject({
-		status: "succeeded",
-		to: 1,
-	});
-	expect((await server.post("/rollback")).body).toMatchObject({
-		status: "succeeded",
-		to: 0,
-	});
-	rmSync(join(server.migrations, "0001_good.up.sql"));
-	rmSync(join(server.migrations, "0001_undo.down.sql"));
-	return answer;
+async function refused(server: Server, script: string | Buffer, file = '0001_bad.up.sql') {
+  const before = contentOf(server.database)
+  write(server.migrations, { [file]: script })
+  const answer = await server.post('/migrate')
+  expect(contentOf(server.database)).toEqual(before)
+  expect(before.integrity).toBe('ok')
+  expect(server.children().length).toBeLessThanOrEqual(1)
+  rmSync(join(server.migrations, file))
+  write(server.migrations, {
+    '0001_good.up.sql': 'CREATE TABLE good (x);',
+    '0001_undo.down.sql': 'DROP TABLE good;',
+  })
+  expect((await server.post('/migrate')).body).toMatchObject({
+    status: 'succeeded',
+    to: 1,
+  })
+  expect((await server.post('/rollback')).body).toMatchObject({
+    status: 'succeeded',
+    to: 0,
+  })
+  rmSync(join(server.migrations, '0001_good.up.sql'))
+  rmSync(join(server.migrations, '0001_undo.down.sql'))
+  return answer
 }
 
-describe("fault 1: an error in a statement", () => {
-	const lead = `-- a comment; with a semicolon
+describe('fault 1: an error in a statement', () => {
+  const lead = `-- a comment; with a semicolon
 CREATE TABLE a (x UNIQUE, y DEFAULT 'one; two');
 CREATE TRIGGER t AFTER INSERT ON a BEGIN
   SELECT CASE WHEN new.x > 0 THEN 1 ELSE 2 END;
   SELECT ';';
 END;
 
-`;
-	it.each([
-		[
-			"does not compile",
-			`${lead}CREATE TABEL b (x);\nSELECT 1;\n`,
-			8,
-			"CREATE TABEL b (x);\nSELECT 1;",
-			"SQLITE_ERROR",
-		],
-		[
-			"needs a table that is not there",
-			`${lead}/* c */\nINSERT INTO dogs VALUES (1);\n`,
-			9,
-			"INSERT INTO dogs VALUES (1);",
-			"SQLITE_ERROR",
-		],
-		[
-			"fails when it runs",
-			`${lead}INSERT INTO a (x) VALUES (1), (1);\nSELECT 1;\n`,
-			8,
-			"INSERT INTO a (x) VALUES (1), (1);",
-			"SQLITE_CONSTRAINT_UNIQUE",
-		],
-		[
-			"is the first and does not compile",
-			"\n\nSELEC 1",
-			3,
-			"SELEC 1",
-			"SQLITE_ERROR",
-		],
-		[
-			"is cut off",
-			`${lead}CREATE TABLE b (x`,
-			8,
-			"CREATE TABLE b (x",
-			"SQLITE_ERROR",
-		],
-	])(
-		"that %s is told with its file, line and text",
-		async (_, script, line, statement, sqlite) => {
-			const answer = await refused(await withBase(), script);
-			expect(answer.status).toBe(422);
-			expect(answer.headers.get("content-type")).toMatch(
-				"application/problem+json",
-			);
-			expect(answer.body).toMatchObject({
-				code: "migration-failed",
-				retryable: false,
-				type: "/problems/migration-failed",
-			});
-			expect(answer.body.run).toMatchObject({
-				status: "failed",
-				from: 0,
-				to: 0,
-				steps: [{ id: 1, status: "failed" }],
-				error: {
-					code: "migration-failed",
-					id: 1,
-					name: "bad",
-					direction: "up",
-					file: "0001_bad.up.sql",
-					line,
-					statement,
-					sqlite,
-				},
-			});
-		},
-	);
+`
+  it.each([
+    [
+      'does not compile',
+      `${lead}CREATE TABEL b (x);\nSELECT 1;\n`,
+      8,
+      'CREATE TABEL b (x);\nSELECT 1;',
+      'SQLITE_ERROR',
+    ],
+    [
+      'needs a table that is not there',
+      `${lead}/* c */\nINSERT INTO dogs VALUES (1);\n`,
+      9,
+      'INSERT INTO dogs VALUES (1);',
+      'SQLITE_ERROR',
+    ],
+    [
+      'fails when it runs',
+      `${lead}INSERT INTO a (x) VALUES (1), (1);\nSELECT 1;\n`,
+      8,
+      'INSERT INTO a (x) VALUES (1), (1);',
+      'SQLITE_CONSTRAINT_UNIQUE',
+    ],
+    ['is the first and does not compile', '\n\nSELEC 1', 3, 'SELEC 1', 'SQLITE_ERROR'],
+    ['is cut off', `${lead}CREATE TABLE b (x`, 8, 'CREATE TABLE b (x', 'SQLITE_ERROR'],
+  ])('that %s is told with its file, line and text', async (_, script, line, statement, sqlite) => {
+    const answer = await refused(await withBase(), script)
+    expect(answer.status).toBe(422)
+    expect(answer.headers.get('content-type')).toMatch('application/problem+json')
+    expect(answer.body).toMatchObject({
+      code: 'migration-failed',
+      retryable: false,
+      type: '/problems/migration-failed',
+    })
+    expect(answer.body.run).toMatchObject({
+      status: 'failed',
+      from: 0,
+      to: 0,
+      steps: [{ id: 1, status: 'failed' }],
+      error: {
+        code: 'migration-failed',
+        id: 1,
+        name: 'bad',
+        direction: 'up',
+        file: '0001_bad.up.sql',
+        line,
+        statement,
+        sqlite,
+      },
+    })
+  })
 
-	it("is kept in the log with its run", async () => {
-		const server = await withBase();
-		await refused(server, "SELEC 1");
-		expect(
-			query(
-				server.database,
-				`SELECT migration_id, name, direction, outcome, error FROM migration_log WHERE outcome = 'failed'`,
-			),
-		).toEqual([
-			{
-				migration_id: 1,
-				name: "bad",
-				direction: "up",
-				outcome: "failed",
-				error: expect.stringContaining("syntax error"),
-			},
-		]);
-		expect(
-			query(
-				server.database,
-				`SELECT status FROM migration_runs ORDER BY id LIMIT 2`,
-			),
-		).toEqual([{ status: "succeeded" }, { status: "failed" }]);
-	});
+  it('is kept in the log with its run', async () => {
+    const server = await withBase()
+    await refused(server, 'SELEC 1')
+    expect(
+      query(
+        server.database,
+        `SELECT migration_id, name, direction, outcome, error FROM migration_log WHERE outcome = 'failed'`,
+      ),
+    ).toEqual([
+      {
+        migration_id: 1,
+        name: 'bad',
+        direction: 'up',
+        outcome: 'failed',
+        error: expect.stringContaining('syntax error'),
+      },
+    ])
+    expect(query(server.database, `SELECT status FROM migration_runs ORDER BY id LIMIT 2`)).toEqual([
+      { status: 'succeeded' },
+      { status: 'failed' },
+    ])
+  })
 
-	it("has at most 200 characters of it told", async () => {
-		const answer = await refused(
-			await withBase(),
-			`INSERT INTO nowhere VALUES ('${"x".repeat(500)}');`,
-		);
-		expect(String(answer.body.run?.error?.statement)).toHaveLength(200);
-	});
-});
+  it('has at most 200 characters of it told', async () => {
+    const answer = await refused(await withBase(), `INSERT INTO nowhere VALUES ('${'x'.repeat(500)}');`)
+    expect(String(answer.body.run?.error?.statement)).toHaveLength(200)
+  })
+})
 
-it("fault 2: a constraint error after a million rows undoes them all", async () => {
-	const answer = await refused(
-		await withBase(),
-		`CREATE TABLE many (x INTEGER PRIMARY KEY);
+it('fault 2: a constraint error after a million rows undoes them all', async () => {
+  const answer = await refused(
+    await withBase(),
+    `CREATE TABLE many (x INTEGER PRIMARY KEY);
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) INSERT INTO many SELECT i FROM n;
 INSERT INTO many VALUES (1000000);`,
-	);
-	expect(answer.body.run?.error).toMatchObject({
-		code: "migration-failed",
-		line: 3,
-		sqlite: "SQLITE_CONSTRAINT_PRIMARYKEY",
-	});
-});
+  )
+  expect(answer.body.run?.error).toMatchObject({
+    code: 'migration-failed',
+    line: 3,
+    sqlite: 'SQLITE_CONSTRAINT_PRIMARYKEY',
+  })
+})
 
-describe("a forbidden statement is stopped before it runs", () => {
-	it.each([
-		["fault 3", "COMMIT;", /COMMIT/],
-		["fault 3", "end;", /END/],
-		["fault 3", "ROLLBACK;", /ROLLBACK/],
-		["fault 3", "BEGIN IMMEDIATE;", /BEGIN/],
-		["fault 3", "-- x\n/* y */ ; cOmMiT TRANSACTION;", /COMMIT/],
-		["fault 4", "COMMIT; BEGIN;", /COMMIT/],
-		["fault 6", `ATTACH 'elsewhere.db' AS other;`, /ATTACH/],
-		["fault 6", "DETACH main;", /DETACH/],
-		["fault 7", "PRAGMA journal_mode = MEMORY;", /allowed are/],
-		["fault 7", 'PRAGMA main . "locking_mode" = EXCLUSIVE;', /allowed are/],
-		["fault 7", "PRAGMA ignore_check_constraints = ON;", /allowed are/],
-		["fault 7", "EXPLAIN PRAGMA ignore_check_constraints = ON;", /EXPLAIN/],
-		["fault 7", "PRAGMA writable_schema = ON;", /allowed are/],
-		["fault 7", "EXPLAIN QUERY PLAN SELECT 1;", /EXPLAIN/],
-		["fault 8", "VACUUM;", /-- schemad:no-transaction/],
-		["fault 12", "INSERT INTO cats VALUES (7, ?);", /bound parameter/],
-		[
-			"fault 12",
-			"INSERT INTO cats VALUES (7, ?);\nINSERT INTO cats VALUES (7, NULL);",
-			/bound parameter/,
-		],
-		["fault 12", "INSERT INTO cats VALUES (7, :name);", /bound parameter/],
-		[
-			"fault 13",
-			`INSERT INTO migrations (id, name) VALUES (7, 'x');`,
-			/record the migrations/,
-		],
-		[
-			"fault 13",
-			`UPDATE "MIGRATION_LOG" SET name = 'x';`,
-			/record the migrations/,
-		],
-		["fault 13", "DELETE FROM migration_runs;", /record the migrations/],
-		[
-			"fault 13",
-			"CREATE TRIGGER t AFTER INSERT ON migrations BEGIN DELETE FROM cats; END;",
-			/trigger t/,
-		],
-		[
-			"fault 13",
-			"CREATE INDEX i ON migration_log (name);",
-			/record the migrations/,
-		],
-		["fault 13", "CREATE TEMP TABLE x (y);", /TEMP/],
-		[
-			"fault 13",
-			"CREATE TEMP TRIGGER t AFTER INSERT ON main.migrations BEGIN DELETE FROM cats; END;",
-			/TEMP/,
-		],
-	])("%s: %s", async (_, statement, says) => {
-		const server = await withBase();
-		const answer = await refused(
-			server,
-			`CREATE TABLE first (x);\n${statement}\nCREATE TABLE last (x);`,
-		);
-		expect(answer.status).toBe(422);
-		expect(answer.body.run?.error).toMatchObject({
-			code: "forbidden-statement",
-			file: "0001_bad.up.sql",
-		});
-		expect(answer.body.detail).toMatch(says);
-		expect(existsSync(join(server.database, "..", "elsewhere.db"))).toBe(false);
-	});
+describe('a forbidden statement is stopped before it runs', () => {
+  it.each([
+    ['fault 3', 'COMMIT;', /COMMIT/],
+    ['fault 3', 'end;', /END/],
+    ['fault 3', 'ROLLBACK;', /ROLLBACK/],
+    ['fault 3', 'BEGIN IMMEDIATE;', /BEGIN/],
+    ['fault 3', '-- x\n/* y */ ; cOmMiT TRANSACTION;', /COMMIT/],
+    ['fault 4', 'COMMIT; BEGIN;', /COMMIT/],
+    ['fault 6', `ATTACH 'elsewhere.db' AS other;`, /ATTACH/],
+    ['fault 6', 'DETACH main;', /DETACH/],
+    ['fault 7', 'PRAGMA journal_mode = MEMORY;', /allowed are/],
+    ['fault 7', 'PRAGMA main . "locking_mode" = EXCLUSIVE;', /allowed are/],
+    ['fault 7', 'PRAGMA ignore_check_constraints = ON;', /allowed are/],
+    ['fault 7', 'EXPLAIN PRAGMA ignore_check_constraints = ON;', /EXPLAIN/],
+    ['fault 7', 'PRAGMA writable_schema = ON;', /allowed are/],
+    ['fault 7', 'EXPLAIN QUERY PLAN SELECT 1;', /EXPLAIN/],
+    ['fault 8', 'VACUUM;', /-- schemad:no-transaction/],
+    ['fault 12', 'INSERT INTO cats VALUES (7, ?);', /bound parameter/],
+    ['fault 12', 'INSERT INTO cats VALUES (7, ?);\nINSERT INTO cats VALUES (7, NULL);', /bound parameter/],
+    ['fault 12', 'INSERT INTO cats VALUES (7, :name);', /bound parameter/],
+    ['fault 13', `INSERT INTO migrations (id, name) VALUES (7, 'x');`, /record the migrations/],
+    ['fault 13', `UPDATE "MIGRATION_LOG" SET name = 'x';`, /record the migrations/],
+    ['fault 13', 'DELETE FROM migration_runs;', /record the migrations/],
+    ['fault 13', 'CREATE TRIGGER t AFTER INSERT ON migrations BEGIN DELETE FROM cats; END;', /trigger t/],
+    ['fault 13', 'CREATE INDEX i ON migration_log (name);', /record the migrations/],
+    ['fault 13', 'CREATE TEMP TABLE x (y);', /TEMP/],
+    ['fault 13', 'CREATE TEMP TRIGGER t AFTER INSERT ON main.migrations BEGIN DELETE FROM cats; END;', /TEMP/],
+  ])('%s: %s', async (_, statement, says) => {
+    const server = await withBase()
+    const answer = await refused(server, `CREATE TABLE first (x);\n${statement}\nCREATE TABLE last (x);`)
+    expect(answer.status).toBe(422)
+    expect(answer.body.run?.error).toMatchObject({
+      code: 'forbidden-statement',
+      file: '0001_bad.up.sql',
+    })
+    expect(answer.body.detail).toMatch(says)
+    expect(existsSync(join(server.database, '..', 'elsewhere.db'))).toBe(false)
+  })
 
-	it("fault 7: a PRAGMA that SQLite itself refuses has failed", async () => {
-		const answer = await refused(
-			await withBase(),
-			"CREATE TABLE first (x);\nPRAGMA synchronous = OFF;",
-		);
-		expect(answer.status).toBe(422);
-		expect(answer.body.run?.error).toMatchObject({
-			code: "migration-failed",
-			line: 2,
-		});
-	});
+  it('fault 7: a PRAGMA that SQLite itself refuses has failed', async () => {
+    const answer = await refused(await withBase(), 'CREATE TABLE first (x);\nPRAGMA synchronous = OFF;')
+    expect(answer.status).toBe(422)
+    expect(answer.body.run?.error).toMatchObject({
+      code: 'migration-failed',
+      line: 2,
+    })
+  })
 
-	it("fault 7: nothing of a refused PRAGMA is in force for the next run", async () => {
-		const server = await withBase();
-		await refused(server, "PRAGMA ignore_check_constraints = ON;");
-		const answer = await refused(server, `INSERT INTO cats VALUES (9, '');`);
-		expect(answer.body.run?.error).toMatchObject({
-			sqlite: "SQLITE_CONSTRAINT_CHECK",
-		});
-	});
+  it('fault 7: nothing of a refused PRAGMA is in force for the next run', async () => {
+    const server = await withBase()
+    await refused(server, 'PRAGMA ignore_check_constraints = ON;')
+    const answer = await refused(server, `INSERT INTO cats VALUES (9, '');`)
+    expect(answer.body.run?.error).toMatchObject({
+      sqlite: 'SQLITE_CONSTRAINT_CHECK',
+    })
+  })
 
-	it("fault 7: legacy_alter_table, which is allowed, does not outlive its step", async () => {
-		const server = await startServer({
-			files: {
-				...BASE,
-				"0001_view.up.sql":
-					"CREATE VIEW v AS SELECT name FROM cats; PRAGMA legacy_alter_table = ON;",
-				// Without the legacy behaviour, SQLite refuses to rename a table into a broken view.
-				"0002_rename.up.sql":
-					"CREATE TABLE new_cats (name); DROP TABLE cats; ALTER TABLE new_cats RENAME TO cats;",
-			},
-		});
-		const answer = await server.post("/migrate");
-		expect(answer.body.run?.steps.map(({ status }) => status)).toEqual([
-			"done",
-			"done",
-			"failed",
-		]);
-		expect(answer.body.detail).toMatch(/error in view v/);
-	});
-});
+  it('fault 7: legacy_alter_table, which is allowed, does not outlive its step', async () => {
+    const server = await startServer({
+      files: {
+        ...BASE,
+        '0001_view.up.sql': 'CREATE VIEW v AS SELECT name FROM cats; PRAGMA legacy_alter_table = ON;',
+        // Without the legacy behaviour, SQLite refuses to rename a table into a broken view.
+        '0002_rename.up.sql': 'CREATE TABLE new_cats (name); DROP TABLE cats; ALTER TABLE new_cats RENAME TO cats;',
+      },
+    })
+    const answer = await server.post('/migrate')
+    expect(answer.body.run?.steps.map(({ status }) => status)).toEqual(['done', 'done', 'failed'])
+    expect(answer.body.detail).toMatch(/error in view v/)
+  })
+})
 
 it.each([
-	["INSERT OR ROLLBACK", `INSERT OR ROLLBACK INTO cats VALUES (1, 'Tom');`],
-	[
-		"RAISE(ROLLBACK)",
-		`CREATE TRIGGER no BEFORE INSERT ON cats BEGIN SELECT RAISE(ROLLBACK, 'no'); END;\nINSERT INTO cats VALUES (9, 'x');`,
-	],
-])("fault 5: nothing after %s runs", async (_, statement) => {
-	const answer = await refused(
-		await withBase(),
-		`CREATE TABLE first (x);\n${statement}\nCREATE TABLE last (x);`,
-	);
-	expect(answer.status).toBe(422);
-	expect(answer.body.run?.error?.statement).toMatch(/^INSERT/);
-});
+  ['INSERT OR ROLLBACK', `INSERT OR ROLLBACK INTO cats VALUES (1, 'Tom');`],
+  [
+    'RAISE(ROLLBACK)',
+    `CREATE TRIGGER no BEFORE INSERT ON cats BEGIN SELECT RAISE(ROLLBACK, 'no'); END;\nINSERT INTO cats VALUES (9, 'x');`,
+  ],
+])('fault 5: nothing after %s runs', async (_, statement) => {
+  const answer = await refused(await withBase(), `CREATE TABLE first (x);\n${statement}\nCREATE TABLE last (x);`)
+  expect(answer.status).toBe(422)
+  expect(answer.body.run?.error?.statement).toMatch(/^INSERT/)
+})
 
-it("fault 8: VACUUM runs behind its directive, and not with others", async () => {
-	const server = await withBase();
-	write(server.migrations, {
-		"0001_vacuum.up.sql":
-			"-- schemad:no-transaction\nVACUUM;\nPRAGMA optimize;\nANALYZE;\n",
-		"0001_nothing.down.sql": "-- there is nothing to undo\n",
-	});
-	expect((await server.post("/migrate?atomic=true")).body).toMatchObject({
-		status: 400,
-		code: "invalid-request",
-	});
-	expect((await server.post("/migrate")).body).toMatchObject({
-		status: "succeeded",
-		steps: [{ status: "done", statements: 3 }],
-	});
-	expect((await server.post("/rollback")).status).toBe(200);
-	for (const bad of [
-		"DELETE FROM cats;",
-		`VACUUM INTO 'copy.db';`,
-		"PRAGMA journal_mode = DELETE;",
-	]) {
-		write(server.migrations, {
-			"0001_vacuum.up.sql": `-- schemad:no-transaction\n${bad}\n`,
-		});
-		const answer = await server.post("/migrate");
-		expect(answer.body).toMatchObject({
-			status: 422,
-			code: "forbidden-statement",
-		});
-	}
-	expect(query(server.database, "SELECT count(*) AS n FROM cats")).toEqual([
-		{ n: 2 },
-	]);
-});
+it('fault 8: VACUUM runs behind its directive, and not with others', async () => {
+  const server = await withBase()
+  write(server.migrations, {
+    '0001_vacuum.up.sql': '-- schemad:no-transaction\nVACUUM;\nPRAGMA optimize;\nANALYZE;\n',
+    '0001_nothing.down.sql': '-- there is nothing to undo\n',
+  })
+  expect((await server.post('/migrate?atomic=true')).body).toMatchObject({
+    status: 400,
+    code: 'invalid-request',
+  })
+  expect((await server.post('/migrate')).body).toMatchObject({
+    status: 'succeeded',
+    steps: [{ status: 'done', statements: 3 }],
+  })
+  expect((await server.post('/rollback')).status).toBe(200)
+  for (const bad of ['DELETE FROM cats;', `VACUUM INTO 'copy.db';`, 'PRAGMA journal_mode = DELETE;']) {
+    write(server.migrations, {
+      '0001_vacuum.up.sql': `-- schemad:no-transaction\n${bad}\n`,
+    })
+    const answer = await server.post('/migrate')
+    expect(answer.body).toMatchObject({
+      status: 422,
+      code: 'forbidden-statement',
+    })
+  }
+  expect(query(server.database, 'SELECT count(*) AS n FROM cats')).toEqual([{ n: 2 }])
+})
 
 const REBUILD = `PRAGMA foreign_keys = OFF;
 CREATE TABLE new_cats (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
@@ -343,156 +266,142 @@ INSERT INTO new_cats SELECT id, name FROM cats;
 DROP TABLE cats;
 ALTER TABLE new_cats RENAME TO cats;
 PRAGMA foreign_keys = ON;
-`;
+`
 
-it("fault 9: a rebuild of a parent with cascading children keeps every child", async () => {
-	const server = await startServer({
-		files: { ...BASE, "0001_rebuild.up.sql": REBUILD },
-	});
-	expect((await server.post("/migrate")).status).toBe(200);
-	expect(query(server.database, "SELECT * FROM kittens")).toHaveLength(3);
-});
+it('fault 9: a rebuild of a parent with cascading children keeps every child', async () => {
+  const server = await startServer({
+    files: { ...BASE, '0001_rebuild.up.sql': REBUILD },
+  })
+  expect((await server.post('/migrate')).status).toBe(200)
+  expect(query(server.database, 'SELECT * FROM kittens')).toHaveLength(3)
+})
 
-describe("fault 10: orphans", () => {
-	it("that a migration leaves undo it, and twenty of them are told", async () => {
-		const server = await withBase();
-		const answer = await refused(
-			server,
-			`WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 149) INSERT INTO kittens SELECT i, i FROM n;`,
-		);
-		expect(answer.status).toBe(422);
-		expect(answer.body.code).toBe("foreign-key-violation");
-		const violations = answer.body.run?.error?.violations as unknown[];
-		expect(violations).toHaveLength(20);
-		expect(violations[0]).toEqual({
-			table: "kittens",
-			rowid: 100,
-			parent: "cats",
-		});
-		expect(answer.body.detail).toMatch(/and 30 more/);
-	});
+describe('fault 10: orphans', () => {
+  it('that a migration leaves undo it, and twenty of them are told', async () => {
+    const server = await withBase()
+    const answer = await refused(
+      server,
+      `WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 149) INSERT INTO kittens SELECT i, i FROM n;`,
+    )
+    expect(answer.status).toBe(422)
+    expect(answer.body.code).toBe('foreign-key-violation')
+    const violations = answer.body.run?.error?.violations as unknown[]
+    expect(violations).toHaveLength(20)
+    expect(violations[0]).toEqual({
+      table: 'kittens',
+      rowid: 100,
+      parent: 'cats',
+    })
+    expect(answer.body.detail).toMatch(/and 30 more/)
+  })
 
-	it("that a deleted parent leaves undo the migration", async () => {
-		const answer = await refused(
-			await withBase(),
-			"DELETE FROM cats WHERE id = 1;",
-		);
-		expect(answer.body.run?.error?.violations).toEqual([
-			{ table: "kittens", rowid: 1, parent: "cats" },
-			{ table: "kittens", rowid: 2, parent: "cats" },
-		]);
-	});
+  it('that a deleted parent leaves undo the migration', async () => {
+    const answer = await refused(await withBase(), 'DELETE FROM cats WHERE id = 1;')
+    expect(answer.body.run?.error?.violations).toEqual([
+      { table: 'kittens', rowid: 1, parent: 'cats' },
+      { table: 'kittens', rowid: 2, parent: 'cats' },
+    ])
+  })
 
-	it.each([
-		["another change", "CREATE TABLE other (x);"],
-		[
-			"a rebuild of their table that gives them other rowids",
-			`CREATE TABLE k (id INTEGER PRIMARY KEY, cat_id INTEGER REFERENCES cats ON DELETE CASCADE);
+  it.each([
+    ['another change', 'CREATE TABLE other (x);'],
+    [
+      'a rebuild of their table that gives them other rowids',
+      `CREATE TABLE k (id INTEGER PRIMARY KEY, cat_id INTEGER REFERENCES cats ON DELETE CASCADE);
 INSERT INTO k (cat_id) SELECT cat_id FROM kittens; DROP TABLE kittens; ALTER TABLE k RENAME TO kittens;`,
-		],
-		["a new name of their table", "ALTER TABLE kittens RENAME TO babies;"],
-		["a rebuild of their parent", REBUILD],
-	])("that were there before do not hinder %s", async (_, script) => {
-		const server = await withBase();
-		const db = new Sqlite(server.database);
-		db.pragma("foreign_keys = OFF");
-		db.exec("INSERT INTO kittens VALUES (50, 900), (60, 901)");
-		db.close();
-		write(server.migrations, { "0001_next.up.sql": script });
-		expect((await server.post("/migrate")).body).toMatchObject({
-			status: "succeeded",
-		});
-	});
+    ],
+    ['a new name of their table', 'ALTER TABLE kittens RENAME TO babies;'],
+    ['a rebuild of their parent', REBUILD],
+  ])('that were there before do not hinder %s', async (_, script) => {
+    const server = await withBase()
+    const db = new Sqlite(server.database)
+    db.pragma('foreign_keys = OFF')
+    db.exec('INSERT INTO kittens VALUES (50, 900), (60, 901)')
+    db.close()
+    write(server.migrations, { '0001_next.up.sql': script })
+    expect((await server.post('/migrate')).body).toMatchObject({
+      status: 'succeeded',
+    })
+  })
 
-	it("that are new are found among old ones", async () => {
-		const server = await withBase();
-		const db = new Sqlite(server.database);
-		db.pragma("foreign_keys = OFF");
-		db.exec("INSERT INTO kittens VALUES (50, 900)");
-		db.close();
-		const answer = await refused(
-			server,
-			"INSERT INTO kittens VALUES (51, 900);",
-		);
-		expect(answer.body.run?.error?.violations).toEqual([
-			{ table: "kittens", rowid: 51, parent: "cats" },
-		]);
-	});
-});
+  it('that are new are found among old ones', async () => {
+    const server = await withBase()
+    const db = new Sqlite(server.database)
+    db.pragma('foreign_keys = OFF')
+    db.exec('INSERT INTO kittens VALUES (50, 900)')
+    db.close()
+    const answer = await refused(server, 'INSERT INTO kittens VALUES (51, 900);')
+    expect(answer.body.run?.error?.violations).toEqual([{ table: 'kittens', rowid: 51, parent: 'cats' }])
+  })
+})
 
-it("fault 13: a trigger of an earlier migration cannot write to our tables either", async () => {
-	const server = await withBase();
-	write(server.migrations, {
-		"0001_trap.up.sql": `CREATE TRIGGER trap AFTER INSERT ON cats BEGIN DELETE FROM migrations; END;`,
-		"0002_fire.up.sql": `INSERT INTO cats VALUES (9, 'x');`,
-	});
-	const answer = await server.post("/migrate");
-	expect(answer.body.run?.steps.map(({ status }) => status)).toEqual([
-		"done",
-		"failed",
-	]);
-	expect(answer.body).toMatchObject({ code: "forbidden-statement" });
-	const again = await server.post("/migrate");
-	expect(again.body).toMatchObject({ code: "forbidden-statement" });
-	expect(query(server.database, "SELECT id FROM migrations")).toEqual([
-		{ id: 0 },
-		{ id: 1 },
-	]);
-});
+it('fault 13: a trigger of an earlier migration cannot write to our tables either', async () => {
+  const server = await withBase()
+  write(server.migrations, {
+    '0001_trap.up.sql': `CREATE TRIGGER trap AFTER INSERT ON cats BEGIN DELETE FROM migrations; END;`,
+    '0002_fire.up.sql': `INSERT INTO cats VALUES (9, 'x');`,
+  })
+  const answer = await server.post('/migrate')
+  expect(answer.body.run?.steps.map(({ status }) => status)).toEqual(['done', 'failed'])
+  expect(answer.body).toMatchObject({ code: 'forbidden-statement' })
+  const again = await server.post('/migrate')
+  expect(again.body).toMatchObject({ code: 'forbidden-statement' })
+  expect(query(server.database, 'SELECT id FROM migrations')).toEqual([{ id: 0 }, { id: 1 }])
+})
 
-it("a module that fails is undone, and its file is named", async () => {
-	const server = await withBase();
-	const answer = await refused(
-		server,
-		`export function up(db) { db.exec('CREATE TABLE x (y)'); throw new Error('boom') }`,
-		"0001_code.mjs",
-	);
-	expect(answer.body.run?.error).toMatchObject({
-		code: "migration-failed",
-		file: "0001_code.mjs",
-		message: expect.stringContaining("boom"),
-	});
-	const promised = await refused(
-		server,
-		`export async function up(db) { db.exec('CREATE TABLE x (y)') }`,
-		"0001_code.mjs",
-	);
-	expect(promised.body.detail).toMatch(/promise/);
-	const escaped = await refused(
-		server,
-		`export function up(db) { db.exec('CREATE TABLE x (y)'); db.exec('COMMIT') }`,
-		"0001_code.mjs",
-	);
-	expect(escaped.body.code).toBe("forbidden-statement");
-	const closed = await refused(
-		server,
-		`export function up(db) { db.exec('CREATE TABLE x (y)'); db.close() }`,
-		"0001_code.mjs",
-	);
-	expect(closed.status).toBe(422);
-	const ended = await refused(
-		server,
-		`export function up(db) { db.exec('CREATE TABLE x (y)'); process.exit(0) }`,
-		"0001_code.mjs",
-	);
-	expect(ended.body).toMatchObject({
-		status: 500,
-		code: "runner-crashed",
-		run: { status: "failed", steps: [{ status: "failed" }] },
-	});
-});
+it('a module that fails is undone, and its file is named', async () => {
+  const server = await withBase()
+  const answer = await refused(
+    server,
+    `export function up(db) { db.exec('CREATE TABLE x (y)'); throw new Error('boom') }`,
+    '0001_code.mjs',
+  )
+  expect(answer.body.run?.error).toMatchObject({
+    code: 'migration-failed',
+    file: '0001_code.mjs',
+    message: expect.stringContaining('boom'),
+  })
+  const promised = await refused(
+    server,
+    `export async function up(db) { db.exec('CREATE TABLE x (y)') }`,
+    '0001_code.mjs',
+  )
+  expect(promised.body.detail).toMatch(/promise/)
+  const escaped = await refused(
+    server,
+    `export function up(db) { db.exec('CREATE TABLE x (y)'); db.exec('COMMIT') }`,
+    '0001_code.mjs',
+  )
+  expect(escaped.body.code).toBe('forbidden-statement')
+  const closed = await refused(
+    server,
+    `export function up(db) { db.exec('CREATE TABLE x (y)'); db.close() }`,
+    '0001_code.mjs',
+  )
+  expect(closed.status).toBe(422)
+  const ended = await refused(
+    server,
+    `export function up(db) { db.exec('CREATE TABLE x (y)'); process.exit(0) }`,
+    '0001_code.mjs',
+  )
+  expect(ended.body).toMatchObject({
+    status: 500,
+    code: 'runner-crashed',
+    run: { status: 'failed', steps: [{ status: 'failed' }] },
+  })
+})
 
-it("a module that is edited runs as edited, and not as a server has seen it before", async () => {
-	const server = await withBase();
-	write(server.migrations, {
-		"0001_code.mjs": `export function up(db) { db.exec('CREATE TABLE one (y)') }\nexport function down(db) { db.exec('DROP TABLE one') }`,
-	});
-	expect((await server.post("/migrate")).status).toBe(200);
-	expect((await server.post("/rollback")).status).toBe(200);
-	write(server.migrations, {
-		"0001_code.mjs": `export function up(db) { db.exec('CREATE TABLE two (y)') }`,
-	});
-	expect((await server.post("/migrate")).body).toMatchObject({
-		schemaChanges: { created: ["table two"] },
-	});
-});
+it('a module that is edited runs as edited, and not as a server has seen it before', async () => {
+  const server = await withBase()
+  write(server.migrations, {
+    '0001_code.mjs': `export function up(db) { db.exec('CREATE TABLE one (y)') }\nexport function down(db) { db.exec('DROP TABLE one') }`,
+  })
+  expect((await server.post('/migrate')).status).toBe(200)
+  expect((await server.post('/rollback')).status).toBe(200)
+  write(server.migrations, {
+    '0001_code.mjs': `export function up(db) { db.exec('CREATE TABLE two (y)') }`,
+  })
+  expect((await server.post('/migrate')).body).toMatchObject({
+    schemaChanges: { created: ['table two'] },
+  })
+})

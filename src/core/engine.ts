@@ -1,64 +1,58 @@
-import type { MigrationError } from "./errors.ts";
-import type {
-	RunKind,
-	Running,
-	SchemaChanges,
-	Step,
-	StepReport,
-} from "./migration.ts";
-import type { History } from "./plan.ts";
+import type { MigrationError } from './errors.ts'
+import type { RunKind, Running, SchemaChanges, Step, StepReport } from './migration.ts'
+import type { History } from './plan.ts'
 
 /** What the record says of a run, beside its steps. */
 export interface Order {
-	readonly id: string;
-	readonly kind: RunKind;
-	/** As they were asked for; kept in the record. */
-	readonly parameters: Readonly<Record<string, unknown>>;
-	/** All steps, or none. */
-	readonly atomic: boolean;
-	readonly actor: string;
-	readonly requestId: string;
-	/** ISO 8601, UTC. */
-	readonly createdAt: string;
-	/** How long to wait for the run of another process, in milliseconds; 0 = not at all. */
-	readonly waitMs: number;
+  readonly id: string
+  readonly kind: RunKind
+  /** As they were asked for; kept in the record. */
+  readonly parameters: Readonly<Record<string, unknown>>
+  /** All steps, or none. */
+  readonly atomic: boolean
+  readonly actor: string
+  readonly requestId: string
+  /** ISO 8601, UTC. */
+  readonly createdAt: string
+  /** How long to wait for the run of another process, in milliseconds; 0 = not at all. */
+  readonly waitMs: number
 }
 
 /** What one execution needs of its caller. */
 export interface Conduct {
-	/**
-	 * Called once, when no other run can change the database any more, with the state as it is then: the steps to execute.
-	 * What it throws ends the execution, with nothing written.
-	 */
-	readonly decide: (history: History) => readonly Step[];
-	/** Hears what happens, in order. */
-	readonly hear: (event: EngineEvent) => void;
-	/** Ends the execution: before it has begun it is given up, after that killed and rolled back. The reason is the error. */
-	readonly stop: AbortSignal;
+  /**
+   * Called once, when no other run can change the database any more, with the state as it is then: the steps to execute.
+   * What it throws ends the execution, with nothing written.
+   */
+  readonly decide: (history: History) => readonly Step[]
+  /** Hears what happens, in order. */
+  readonly hear: (event: EngineEvent) => void
+  /** Ends the execution: before it has begun it is given up, after that killed and rolled back. The reason is the error. */
+  readonly stop: AbortSignal
 }
 
 export type EngineEvent =
-	/** The database is ours and there are steps to do: from here on there is a record of the run. */
-	| {
-			readonly type: "begun";
-			readonly startedAt: string;
-			readonly steps: readonly StepReport[];
-	  }
-	| { readonly type: "step"; readonly step: StepReport }
-	/** What a code module printed. */
-	| { readonly type: "output"; readonly line: string };
+  /** The database is ours and there are steps to do: from here on there is a record of the run. */
+  | {
+      readonly type: 'begun'
+      readonly startedAt: string
+      readonly steps: readonly StepReport[]
+    }
+  | { readonly type: 'step'; readonly step: StepReport }
+  /** What a code module printed. */
+  | { readonly type: 'output'; readonly line: string }
 
 /** How an execution ended, as the record has it. */
 export interface Outcome {
-	readonly steps: readonly StepReport[];
-	readonly from: number | null;
-	readonly to: number | null;
-	readonly schemaChanges: SchemaChanges;
-	readonly error: MigrationError | null;
-	/** ISO 8601, UTC; `null` where there was nothing to do. */
-	readonly startedAt: string | null;
-	readonly finishedAt: string | null;
-	readonly durationMs: number | null;
+  readonly steps: readonly StepReport[]
+  readonly from: number | null
+  readonly to: number | null
+  readonly schemaChanges: SchemaChanges
+  readonly error: MigrationError | null
+  /** ISO 8601, UTC; `null` where there was nothing to do. */
+  readonly startedAt: string | null
+  readonly finishedAt: string | null
+  readonly durationMs: number | null
 }
 
 /**
@@ -67,32 +61,32 @@ export interface Outcome {
  * a lock that its holder must give back can be left behind.
  */
 export interface Engine {
-	/**
-	 * The history as it was committed last, without waiting for anybody. The same object is given for as long as nothing has
-	 * changed. Creates nothing: a database that does not exist has an empty history.
-	 *
-	 * @throws MigrationError `database-locked` or `database-unavailable`.
-	 */
-	read(): Promise<History>;
+  /**
+   * The history as it was committed last, without waiting for anybody. The same object is given for as long as nothing has
+   * changed. Creates nothing: a database that does not exist has an empty history.
+   *
+   * @throws MigrationError `database-locked` or `database-unavailable`.
+   */
+  read(): Promise<History>
 
-	/** The run that holds the database, whichever process began it; `'unknown'` in the moment before it has said who it is. */
-	running(): Promise<Running | "unknown" | null>;
+  /** The run that holds the database, whichever process began it; `'unknown'` in the moment before it has said who it is. */
+  running(): Promise<Running | 'unknown' | null>
 
-	/** The down SQL that was kept when migration `id` was applied; `null` where none was. */
-	keptDown(id: number): Promise<string | null>;
+  /** The down SQL that was kept when migration `id` was applied; `null` where none was. */
+  keptDown(id: number): Promise<string | null>
 
-	/**
-	 * Executes the steps that `conduct.decide` wants while no other run of any process can begin. Each step is committed
-	 * together with its record, or has not happened. Nothing to do writes nothing.
-	 *
-	 * @throws MigrationError `change-in-progress` when another process held the database until `waitMs` was over; what
-	 * `decide` throws; the reason of `conduct.stop` before the run has begun. Whatever happens later is in the outcome.
-	 */
-	execute(order: Order, conduct: Conduct): Promise<Outcome>;
+  /**
+   * Executes the steps that `conduct.decide` wants while no other run of any process can begin. Each step is committed
+   * together with its record, or has not happened. Nothing to do writes nothing.
+   *
+   * @throws MigrationError `change-in-progress` when another process held the database until `waitMs` was over; what
+   * `decide` throws; the reason of `conduct.stop` before the run has begun. Whatever happens later is in the outcome.
+   */
+  execute(order: Order, conduct: Conduct): Promise<Outcome>
 
-	/** Resolves when the database could be read and written. @throws MigrationError `database-unavailable`, naming the path. */
-	check(): Promise<void>;
+  /** Resolves when the database could be read and written. @throws MigrationError `database-unavailable`, naming the path. */
+  check(): Promise<void>
 
-	/** Leaves nothing behind: no process, no open file. No execution may be under way. */
-	close(): Promise<void>;
+  /** Leaves nothing behind: no process, no open file. No execution may be under way. */
+  close(): Promise<void>
 }

@@ -1,99 +1,69 @@
-import type { Engine } from "./engine.ts";
-import { MigrationError } from "./errors.ts";
-import type {
-	Applied,
-	Directory,
-	Migration,
-	Problem,
-	Running,
-} from "./migration.ts";
-import {
-	currentOf,
-	foreignTableMessage,
-	gapIn,
-	gapMessage,
-	type History,
-	isChanged,
-} from "./plan.ts";
+import type { Engine } from './engine.ts'
+import { MigrationError } from './errors.ts'
+import type { Applied, Directory, Migration, Problem, Running } from './migration.ts'
+import { currentOf, foreignTableMessage, gapIn, gapMessage, type History, isChanged } from './plan.ts'
 
-export const MIGRATION_STATES = [
-	"applied",
-	"pending",
-	"changed",
-	"missing",
-] as const;
-export type MigrationState = (typeof MIGRATION_STATES)[number];
+export const MIGRATION_STATES = ['applied', 'pending', 'changed', 'missing'] as const
+export type MigrationState = (typeof MIGRATION_STATES)[number]
 
-export const STATES = [
-	"invalid",
-	"conflict",
-	"changed",
-	"ahead",
-	"pending",
-	"up-to-date",
-] as const;
+export const STATES = ['invalid', 'conflict', 'changed', 'ahead', 'pending', 'up-to-date'] as const
 
 /** A migration of the directory or the database, and how it stands. */
 export interface MigrationStatus {
-	readonly id: number;
-	readonly name: string;
-	readonly state: MigrationState;
-	readonly kind: "sql" | "code" | null;
-	/** A rollback exists, in the directory or in the log. */
-	readonly reversible: boolean;
-	readonly checksum: string | null;
-	/** ISO 8601, UTC. */
-	readonly appliedAt: string | null;
-	readonly durationMs: number | null;
-	readonly appliedBy: string | null;
+  readonly id: number
+  readonly name: string
+  readonly state: MigrationState
+  readonly kind: 'sql' | 'code' | null
+  /** A rollback exists, in the directory or in the log. */
+  readonly reversible: boolean
+  readonly checksum: string | null
+  /** ISO 8601, UTC. */
+  readonly appliedAt: string | null
+  readonly durationMs: number | null
+  readonly appliedBy: string | null
 }
 
 /** A problem of the directory, or a conflict of the database, which has no file. */
 export interface StatusProblem {
-	readonly code: Problem["code"] | "history-gap" | "foreign-table";
-	readonly file: string | null;
-	readonly message: string;
+  readonly code: Problem['code'] | 'history-gap' | 'foreign-table'
+  readonly file: string | null
+  readonly message: string
 }
 
 /** How directory and database stand to each other. */
 export interface Status {
-	readonly current: number | null;
-	readonly latest: number | null;
-	readonly pending: number;
-	readonly state: (typeof STATES)[number];
-	readonly problems: readonly StatusProblem[];
-	readonly migrations: readonly MigrationStatus[];
+  readonly current: number | null
+  readonly latest: number | null
+  readonly pending: number
+  readonly state: (typeof STATES)[number]
+  readonly problems: readonly StatusProblem[]
+  readonly migrations: readonly MigrationStatus[]
 }
 
 /** How the migrations of `directory` stand in `history`. */
-export function statusOf(
-	directory: Directory,
-	{ applied, foreignTable }: History,
-): Status {
-	const recorded = new Map(applied.map((one) => [one.id, one]));
-	const present = new Set(directory.migrations.map(({ id }) => id));
-	const migrations = [
-		...directory.migrations.map((migration) =>
-			inDirectory(migration, recorded.get(migration.id)),
-		),
-		...applied.filter(({ id }) => !present.has(id)).map(missing),
-	].sort((a, b) => a.id - b.id);
-	const conflicts = conflictsOf({ applied, foreignTable });
-	return {
-		current: currentOf(applied),
-		latest: directory.migrations.at(-1)?.id ?? null,
-		pending: migrations.filter(({ state }) => state === "pending").length,
-		state: stateOf(directory, conflicts, migrations),
-		problems: [...directory.problems, ...conflicts],
-		migrations,
-	};
+export function statusOf(directory: Directory, { applied, foreignTable }: History): Status {
+  const recorded = new Map(applied.map((one) => [one.id, one]))
+  const present = new Set(directory.migrations.map(({ id }) => id))
+  const migrations = [
+    ...directory.migrations.map((migration) => inDirectory(migration, recorded.get(migration.id))),
+    ...applied.filter(({ id }) => !present.has(id)).map(missing),
+  ].sort((a, b) => a.id - b.id)
+  const conflicts = conflictsOf({ applied, foreignTable })
+  return {
+    current: currentOf(applied),
+    latest: directory.migrations.at(-1)?.id ?? null,
+    pending: migrations.filter(({ state }) => state === 'pending').length,
+    state: stateOf(directory, conflicts, migrations),
+    problems: [...directory.problems, ...conflicts],
+    migrations,
+  }
 }
 
 /** A status as it is told: with the run under way, and whether the database could not be read just now. */
 export interface CurrentStatus {
-	readonly status: Status;
-	readonly running: Running | null;
-	readonly stale: boolean;
+  readonly status: Status
+  readonly running: Running | null
+  readonly stale: boolean
 }
 
 /**
@@ -101,107 +71,100 @@ export interface CurrentStatus {
  * `status` is the same object for as long as neither the directory nor the database has changed.
  */
 export function statusReader(options: {
-	readonly engine: Engine;
-	readonly recent: () => Promise<Directory>;
-	readonly running: () => Promise<Running | null>;
+  readonly engine: Engine
+  readonly recent: () => Promise<Directory>
+  readonly running: () => Promise<Running | null>
 }): () => Promise<CurrentStatus> {
-	let known: { directory: Directory; history: History; status: Status } | null =
-		null;
-	return async () => {
-		const directory = await options.recent();
-		let stale = false;
-		const history = await options.engine.read().catch((error: unknown) => {
-			if (known === null || !(error instanceof MigrationError)) throw error;
-			stale = true;
-			return known.history;
-		});
-		if (known?.directory !== directory || known.history !== history) {
-			known = { directory, history, status: statusOf(directory, history) };
-		}
-		return { status: known.status, running: await options.running(), stale };
-	};
+  let known: { directory: Directory; history: History; status: Status } | null = null
+  return async () => {
+    const directory = await options.recent()
+    let stale = false
+    const history = await options.engine.read().catch((error: unknown) => {
+      if (known === null || !(error instanceof MigrationError)) throw error
+      stale = true
+      return known.history
+    })
+    if (known?.directory !== directory || known.history !== history) {
+      known = { directory, history, status: statusOf(directory, history) }
+    }
+    return { status: known.status, running: await options.running(), stale }
+  }
 }
 
 function conflictsOf({ applied, foreignTable }: History): StatusProblem[] {
-	if (foreignTable !== null)
-		return [
-			{
-				code: "foreign-table",
-				file: null,
-				message: foreignTableMessage(foreignTable),
-			},
-		];
-	const gap = gapIn(applied);
-	return gap === null
-		? []
-		: [{ code: "history-gap", file: null, message: gapMessage(gap) }];
+  if (foreignTable !== null)
+    return [
+      {
+        code: 'foreign-table',
+        file: null,
+        message: foreignTableMessage(foreignTable),
+      },
+    ]
+  const gap = gapIn(applied)
+  return gap === null ? [] : [{ code: 'history-gap', file: null, message: gapMessage(gap) }]
 }
 
 function stateOf(
-	{ problems }: Directory,
-	conflicts: readonly StatusProblem[],
-	migrations: readonly MigrationStatus[],
-): Status["state"] {
-	const has = (state: MigrationState) =>
-		migrations.some((one) => one.state === state);
-	if (problems.length > 0) return "invalid";
-	if (conflicts.length > 0) return "conflict";
-	if (has("changed")) return "changed";
-	if (has("missing")) return "ahead";
-	return has("pending") ? "pending" : "up-to-date";
+  { problems }: Directory,
+  conflicts: readonly StatusProblem[],
+  migrations: readonly MigrationStatus[],
+): Status['state'] {
+  const has = (state: MigrationState) => migrations.some((one) => one.state === state)
+  if (problems.length > 0) return 'invalid'
+  if (conflicts.length > 0) return 'conflict'
+  if (has('changed')) return 'changed'
+  if (has('missing')) return 'ahead'
+  return has('pending') ? 'pending' : 'up-to-date'
 }
 
-function inDirectory(
-	migration: Migration,
-	applied: Applied | undefined,
-): MigrationStatus {
-	const { id, name, kind, checksum, down } = migration;
-	if (applied === undefined) {
-		const none = { appliedAt: null, durationMs: null, appliedBy: null };
-		return {
-			id,
-			name,
-			state: "pending",
-			kind,
-			reversible: down !== null,
-			checksum,
-			...none,
-		};
-	}
-	const state = isChanged(migration, applied) ? "changed" : "applied";
-	return {
-		id,
-		name,
-		state,
-		kind,
-		reversible: down !== null || applied.keptDown,
-		checksum,
-		...past(applied),
-	};
+function inDirectory(migration: Migration, applied: Applied | undefined): MigrationStatus {
+  const { id, name, kind, checksum, down } = migration
+  if (applied === undefined) {
+    const none = { appliedAt: null, durationMs: null, appliedBy: null }
+    return {
+      id,
+      name,
+      state: 'pending',
+      kind,
+      reversible: down !== null,
+      checksum,
+      ...none,
+    }
+  }
+  const state = isChanged(migration, applied) ? 'changed' : 'applied'
+  return {
+    id,
+    name,
+    state,
+    kind,
+    reversible: down !== null || applied.keptDown,
+    checksum,
+    ...past(applied),
+  }
 }
 
 function missing(applied: Applied): MigrationStatus {
-	const { id, name, keptDown, checksum } = applied;
-	return {
-		id,
-		name,
-		state: "missing",
-		kind: null,
-		reversible: keptDown,
-		checksum,
-		...past(applied),
-	};
+  const { id, name, keptDown, checksum } = applied
+  return {
+    id,
+    name,
+    state: 'missing',
+    kind: null,
+    reversible: keptDown,
+    checksum,
+    ...past(applied),
+  }
 }
 
 function past({
-	insertedAt,
-	durationMs,
-	appliedBy,
-}: Applied): Pick<MigrationStatus, "appliedAt" | "durationMs" | "appliedBy"> {
-	const known = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)$/.exec(insertedAt);
-	return {
-		appliedAt: known ? `${known[1]}T${known[2]}Z` : null,
-		durationMs,
-		appliedBy,
-	};
+  insertedAt,
+  durationMs,
+  appliedBy,
+}: Applied): Pick<MigrationStatus, 'appliedAt' | 'durationMs' | 'appliedBy'> {
+  const known = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)$/.exec(insertedAt)
+  return {
+    appliedAt: known ? `${known[1]}T${known[2]}Z` : null,
+    durationMs,
+    appliedBy,
+  }
 }

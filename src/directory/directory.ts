@@ -1,256 +1,205 @@
-import { readdir } from "node:fs/promises";
-import { resolve } from "node:path";
-import type { Directory, Migration, Problem } from "../core/migration.ts";
-import { type Content, contentOf, migrationOf } from "./content.ts";
-import { isRacy, read, type Stamped, stampAll } from "./files.ts";
-import { type Entry, entryOf, isMeant, pair } from "./names.ts";
+import { readdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { Directory, Migration, Problem } from '../core/migration.ts'
+import { type Content, contentOf, migrationOf } from './content.ts'
+import { isRacy, read, type Stamped, stampAll } from './files.ts'
+import { type Entry, entryOf, isMeant, pair } from './names.ts'
 
 /** The migrations directory, read anew as often as it changes and no oftener. */
 export interface DirectoryReader {
-	/** The directory as it is now, all of it of one moment. */
-	look(): Promise<Directory>;
-	/** The directory as it was less than a second ago: for those who ask often. */
-	recent(): Promise<Directory>;
+  /** The directory as it is now, all of it of one moment. */
+  look(): Promise<Directory>
+  /** The directory as it was less than a second ago: for those who ask often. */
+  recent(): Promise<Directory>
 }
 
 /** A look so old, in milliseconds, is renewed; one twice as old is not shown any more. */
-const FRESH_MS = 300;
-const STALE_MS = 700;
+const FRESH_MS = 300
+const STALE_MS = 700
 /** How often a directory may change while it is read. */
-const TRIES = 5;
+const TRIES = 5
 
 interface Known {
-	readonly stamp: string;
-	readonly bytes: Buffer | null;
-	readonly racy: boolean;
-	readonly content: Content | Problem;
+  readonly stamp: string
+  readonly bytes: Buffer | null
+  readonly racy: boolean
+  readonly content: Content | Problem
 }
 
 /** Reads the directory `path`. Whatever is wrong with it is among the problems of what is read. */
 export function openDirectory(path: string): DirectoryReader {
-	const folder = resolve(path);
-	let known = new Map<string, Known>();
-	let shown: { directory: Directory; at: number } | null = null;
-	let running: Promise<Directory> | null = null;
-	let queued: Promise<Directory> | null = null;
+  const folder = resolve(path)
+  let known = new Map<string, Known>()
+  let shown: { directory: Directory; at: number } | null = null
+  let running: Promise<Directory> | null = null
+  let queued: Promise<Directory> | null = null
 
-	function look(): Promise<Directory> {
-		if (running === null) return begin();
-		// What is under way may have begun before the caller's change; the next look has not, and is everybody's.
-		queued ??= running.then(() => {
-			queued = null;
-			return begin();
-		});
-		return queued;
-	}
+  function look(): Promise<Directory> {
+    if (running === null) return begin()
+    // What is under way may have begun before the caller's change; the next look has not, and is everybody's.
+    queued ??= running.then(() => {
+      queued = null
+      return begin()
+    })
+    return queued
+  }
 
-	function begin(): Promise<Directory> {
-		running = fresh().finally(() => {
-			running = null;
-		});
-		return running;
-	}
+  function begin(): Promise<Directory> {
+    running = fresh().finally(() => {
+      running = null
+    })
+    return running
+  }
 
-	async function fresh(): Promise<Directory> {
-		const at = performance.now();
-		const directory = await readAll();
-		shown = {
-			directory:
-				shown !== null && isSame(shown.directory, directory)
-					? shown.directory
-					: directory,
-			at,
-		};
-		return shown.directory;
-	}
+  async function fresh(): Promise<Directory> {
+    const at = performance.now()
+    const directory = await readAll()
+    shown = {
+      directory: shown !== null && isSame(shown.directory, directory) ? shown.directory : directory,
+      at,
+    }
+    return shown.directory
+  }
 
-	async function readAll(): Promise<Directory> {
-		for (let tries = 0; tries < TRIES; tries += 1) {
-			const before = await listing(folder, path);
-			if ("code" in before) return { migrations: [], problems: [before] };
-			const { next, changed } = await update(before);
-			known = next;
-			const after = changed ? await listing(folder, path) : before;
-			if (!("code" in after) && sameListing(before, after))
-				return directoryOf(path, known);
-		}
-		const message = `${path} keeps changing while it is read; try again when it has come to rest`;
-		return {
-			migrations: [],
-			problems: [{ code: "unreadable", file: path, message }],
-		};
-	}
+  async function readAll(): Promise<Directory> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const before = await listing(folder, path)
+      if ('code' in before) return { migrations: [], problems: [before] }
+      const { next, changed } = await update(before)
+      known = next
+      const after = changed ? await listing(folder, path) : before
+      if (!('code' in after) && sameListing(before, after)) return directoryOf(path, known)
+    }
+    const message = `${path} keeps changing while it is read; try again when it has come to rest`
+    return {
+      migrations: [],
+      problems: [{ code: 'unreadable', file: path, message }],
+    }
+  }
 
-	/** Reads what is not known by its stamp. A file that was read again and is the same keeps its content, the same object. */
-	async function update(
-		listed: readonly Stamped[],
-	): Promise<{ next: Map<string, Known>; changed: boolean }> {
-		const next = new Map<string, Known>();
-		let changed = false;
-		for (const stamped of listed) {
-			const old = known.get(stamped.file);
-			const fresh =
-				old !== undefined && old.stamp === stamped.stamp && !old.racy
-					? old
-					: await learn(stamped, old);
-			next.set(stamped.file, fresh);
-			changed ||= fresh.content !== old?.content;
-		}
-		return { next, changed };
-	}
+  /** Reads what is not known by its stamp. A file that was read again and is the same keeps its content, the same object. */
+  async function update(listed: readonly Stamped[]): Promise<{ next: Map<string, Known>; changed: boolean }> {
+    const next = new Map<string, Known>()
+    let changed = false
+    for (const stamped of listed) {
+      const old = known.get(stamped.file)
+      const fresh = old !== undefined && old.stamp === stamped.stamp && !old.racy ? old : await learn(stamped, old)
+      next.set(stamped.file, fresh)
+      changed ||= fresh.content !== old?.content
+    }
+    return { next, changed }
+  }
 
-	async function learn(
-		stamped: Stamped,
-		old: Known | undefined,
-	): Promise<Known> {
-		const { file, stamp, problem } = stamped;
-		const entry = entryOf(file);
-		const none = (content: Problem, racy = false) => {
-			return {
-				stamp,
-				bytes: null,
-				racy,
-				content:
-					old && isSameProblem(old.content, content) ? old.content : content,
-			};
-		};
-		if ("code" in entry) return none(entry);
-		if (problem !== null) return none(problem);
-		const racy = isRacy(stamped, Date.now());
-		const bytes = await read(folder, file);
-		if (!Buffer.isBuffer(bytes)) return none(bytes, true);
-		const kept = racy ? bytes : null;
-		if (old?.bytes?.equals(bytes))
-			return { stamp, bytes: kept, racy, content: old.content };
-		return {
-			stamp,
-			bytes: kept,
-			racy,
-			content: contentOf(entry, bytes, folder),
-		};
-	}
+  async function learn(stamped: Stamped, old: Known | undefined): Promise<Known> {
+    const { file, stamp, problem } = stamped
+    const entry = entryOf(file)
+    const none = (content: Problem, racy = false) => {
+      return {
+        stamp,
+        bytes: null,
+        racy,
+        content: old && isSameProblem(old.content, content) ? old.content : content,
+      }
+    }
+    if ('code' in entry) return none(entry)
+    if (problem !== null) return none(problem)
+    const racy = isRacy(stamped, Date.now())
+    const bytes = await read(folder, file)
+    if (!Buffer.isBuffer(bytes)) return none(bytes, true)
+    const kept = racy ? bytes : null
+    if (old?.bytes?.equals(bytes)) return { stamp, bytes: kept, racy, content: old.content }
+    return {
+      stamp,
+      bytes: kept,
+      racy,
+      content: contentOf(entry, bytes, folder),
+    }
+  }
 
-	async function recent(): Promise<Directory> {
-		const age =
-			shown === null ? Number.POSITIVE_INFINITY : performance.now() - shown.at;
-		if (shown === null || age >= STALE_MS) return look();
-		if (age >= FRESH_MS && running === null) void begin();
-		return shown.directory;
-	}
+  async function recent(): Promise<Directory> {
+    const age = shown === null ? Number.POSITIVE_INFINITY : performance.now() - shown.at
+    if (shown === null || age >= STALE_MS) return look()
+    if (age >= FRESH_MS && running === null) void begin()
+    return shown.directory
+  }
 
-	return { look, recent };
+  return { look, recent }
 }
 
 /** The files that are meant for us, each with its stamp; or why the directory cannot be listed. */
-async function listing(
-	folder: string,
-	path: string,
-): Promise<Stamped[] | Problem> {
-	try {
-		const entries = await readdir(folder, { withFileTypes: true });
-		const files = entries
-			.filter((entry) => isMeant(entry.name))
-			.map(({ name }) => name);
-		return await stampAll(folder, files.sort());
-	} catch (error) {
-		const { code } = error as { code?: string };
-		const absent = code === "ENOENT" || code === "ENOTDIR";
-		const message = absent
-			? `${path} is no directory; mount it there, or set MIGRATIONS_DIR`
-			: `${path} cannot be listed (${code}); mend its permissions`;
-		return {
-			code: absent ? "no-directory" : "unreadable",
-			file: path,
-			message,
-		};
-	}
+async function listing(folder: string, path: string): Promise<Stamped[] | Problem> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true })
+    const files = entries.filter((entry) => isMeant(entry.name)).map(({ name }) => name)
+    return await stampAll(folder, files.sort())
+  } catch (error) {
+    const { code } = error as { code?: string }
+    const absent = code === 'ENOENT' || code === 'ENOTDIR'
+    const message = absent
+      ? `${path} is no directory; mount it there, or set MIGRATIONS_DIR`
+      : `${path} cannot be listed (${code}); mend its permissions`
+    return {
+      code: absent ? 'no-directory' : 'unreadable',
+      file: path,
+      message,
+    }
+  }
 }
 
-function sameListing(
-	before: readonly Stamped[],
-	after: readonly Stamped[],
-): boolean {
-	return (
-		before.length === after.length &&
-		before.every(
-			({ file, stamp }, at) =>
-				file === after[at]?.file && stamp === after[at].stamp,
-		)
-	);
+function sameListing(before: readonly Stamped[], after: readonly Stamped[]): boolean {
+  return (
+    before.length === after.length &&
+    before.every(({ file, stamp }, at) => file === after[at]?.file && stamp === after[at].stamp)
+  )
 }
 
-function directoryOf(
-	path: string,
-	known: ReadonlyMap<string, Known>,
-): Directory {
-	const contents = [...known].map(([file, { content }]) => ({
-		file,
-		content,
-		entry: entryOf(file),
-	}));
-	const wrong = contents.flatMap(({ content }) =>
-		"code" in content ? [content] : [],
-	);
-	const entries = contents.flatMap(({ entry }) =>
-		"code" in entry ? [] : [entry satisfies Entry],
-	);
-	if (contents.length === 0) {
-		const message = `${path} has no migrations in it; is it mounted? the first is named 0000_….up.sql`;
-		return {
-			migrations: [],
-			problems: [{ code: "no-migrations", file: path, message }],
-		};
-	}
-	const paired = pair(entries);
-	const contentOf = (file: string) => {
-		const content = known.get(file)?.content;
-		return content === undefined || "code" in content ? undefined : content;
-	};
-	const migrations = paired.migrations.flatMap(
-		(files) => migrationOf(files, contentOf) ?? [],
-	);
-	return { migrations, problems: [...wrong, ...paired.problems] };
+function directoryOf(path: string, known: ReadonlyMap<string, Known>): Directory {
+  const contents = [...known].map(([file, { content }]) => ({
+    file,
+    content,
+    entry: entryOf(file),
+  }))
+  const wrong = contents.flatMap(({ content }) => ('code' in content ? [content] : []))
+  const entries = contents.flatMap(({ entry }) => ('code' in entry ? [] : [entry satisfies Entry]))
+  if (contents.length === 0) {
+    const message = `${path} has no migrations in it; is it mounted? the first is named 0000_….up.sql`
+    return {
+      migrations: [],
+      problems: [{ code: 'no-migrations', file: path, message }],
+    }
+  }
+  const paired = pair(entries)
+  const contentOf = (file: string) => {
+    const content = known.get(file)?.content
+    return content === undefined || 'code' in content ? undefined : content
+  }
+  const migrations = paired.migrations.flatMap((files) => migrationOf(files, contentOf) ?? [])
+  return { migrations, problems: [...wrong, ...paired.problems] }
 }
 
 function isSame(one: Directory, other: Directory): boolean {
-	return (
-		JSON.stringify(one.problems) === JSON.stringify(other.problems) &&
-		sameMigrations(one.migrations, other.migrations)
-	);
+  return (
+    JSON.stringify(one.problems) === JSON.stringify(other.problems) && sameMigrations(one.migrations, other.migrations)
+  )
 }
 
 /** By the identity of their sources: what was not read again is the same object. */
-function sameMigrations(
-	one: readonly Migration[],
-	other: readonly Migration[],
-): boolean {
-	return (
-		one.length === other.length &&
-		one.every(({ id, name, up, down }, at) => {
-			const twin = other[at];
-			return (
-				id === twin?.id &&
-				name === twin.name &&
-				up === twin.up &&
-				sameDown(down, twin.down)
-			);
-		})
-	);
+function sameMigrations(one: readonly Migration[], other: readonly Migration[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every(({ id, name, up, down }, at) => {
+      const twin = other[at]
+      return id === twin?.id && name === twin.name && up === twin.up && sameDown(down, twin.down)
+    })
+  )
 }
 
-function sameDown(one: Migration["down"], other: Migration["down"]): boolean {
-	if (one === null || other === null) return one === other;
-	if (
-		one.kind !== other.kind ||
-		one.file !== other.file ||
-		one.name !== other.name
-	)
-		return false;
-	return one.text === other.text;
+function sameDown(one: Migration['down'], other: Migration['down']): boolean {
+  if (one === null || other === null) return one === other
+  if (one.kind !== other.kind || one.file !== other.file || one.name !== other.name) return false
+  return one.text === other.text
 }
 
 function isSameProblem(one: Content | Problem, other: Problem): boolean {
-	return (
-		"code" in one && one.code === other.code && one.message === other.message
-	);
+  return 'code' in one && one.code === other.code && one.message === other.message
 }

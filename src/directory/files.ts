@@ -1,121 +1,105 @@
-import { constants, lstatSync, statSync } from "node:fs";
-import { open } from "node:fs/promises";
-import { join } from "node:path";
-import { setImmediate as yieldToOthers } from "node:timers/promises";
-import type { Problem } from "../core/migration.ts";
+import { constants, lstatSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setImmediate as yieldToOthers } from 'node:timers/promises'
+import type { Problem } from '../core/migration.ts'
 
 /** 16 MiB. */
-const MOST_BYTES = 16 * 1024 * 1024;
+const MOST_BYTES = 16 * 1024 * 1024
 /** So many files are asked for their state before others get a turn: about a millisecond's worth. */
-const SLICE = 200;
+const SLICE = 200
 /** A file that was changed so shortly before it was read may be changed again without a trace: the kernel's clock is coarse. */
-const RACY_MS = 50n;
+const RACY_MS = 50n
 
 /** The state of a file without its content: as long as `stamp` is the same, so is the content, unless it is racy. */
 export interface Stamped {
-	readonly file: string;
-	readonly stamp: string;
-	/** Milliseconds since the epoch. */
-	readonly changedAt: bigint;
-	readonly problem: Problem | null;
+  readonly file: string
+  readonly stamp: string
+  /** Milliseconds since the epoch. */
+  readonly changedAt: bigint
+  readonly problem: Problem | null
 }
 
 /** The state of each file, in slices, so that ten thousand hold nobody up. */
-export async function stampAll(
-	folder: string,
-	files: readonly string[],
-): Promise<Stamped[]> {
-	const stamped: Stamped[] = [];
-	for (const [place, file] of files.entries()) {
-		if (place % SLICE === SLICE - 1) await yieldToOthers();
-		stamped.push(stampOf(folder, file));
-	}
-	return stamped;
+export async function stampAll(folder: string, files: readonly string[]): Promise<Stamped[]> {
+  const stamped: Stamped[] = []
+  for (const [place, file] of files.entries()) {
+    if (place % SLICE === SLICE - 1) await yieldToOthers()
+    stamped.push(stampOf(folder, file))
+  }
+  return stamped
 }
 
 /** Whether a file that was stamped at `now` might change without its stamp. */
 export function isRacy({ changedAt }: Stamped, now: number): boolean {
-	return BigInt(now) - changedAt < RACY_MS;
+  return BigInt(now) - changedAt < RACY_MS
 }
 
 /** The bytes of a file, or why there are none. */
-export async function read(
-	folder: string,
-	file: string,
-): Promise<Buffer | Problem> {
-	try {
-		// A FIFO that took the file's place meanwhile must not hold us up: opened so, it is open at once.
-		await using handle = await open(
-			join(folder, file),
-			constants.O_RDONLY | constants.O_NONBLOCK,
-		);
-		const found = await handle.stat();
-		if (!found.isFile()) return notAFile(file);
-		return found.size > MOST_BYTES
-			? tooLarge(file, found.size)
-			: await handle.readFile();
-	} catch (error) {
-		return unreadable(file, error);
-	}
+export async function read(folder: string, file: string): Promise<Buffer | Problem> {
+  try {
+    // A FIFO that took the file's place meanwhile must not hold us up: opened so, it is open at once.
+    await using handle = await open(join(folder, file), constants.O_RDONLY | constants.O_NONBLOCK)
+    const found = await handle.stat()
+    if (!found.isFile()) return notAFile(file)
+    return found.size > MOST_BYTES ? tooLarge(file, found.size) : await handle.readFile()
+  } catch (error) {
+    return unreadable(file, error)
+  }
 }
 
 function stampOf(folder: string, file: string): Stamped {
-	const bad = (problem: Problem): Stamped => ({
-		file,
-		stamp: problem.message,
-		changedAt: 0n,
-		problem,
-	});
-	try {
-		const found = statSync(join(folder, file), {
-			bigint: true,
-			throwIfNoEntry: false,
-		});
-		if (found === undefined) {
-			const link = lstatSync(join(folder, file), { throwIfNoEntry: false });
-			return bad(
-				unreadable(
-					file,
-					link ? { code: "a link to nothing" } : { code: "gone" },
-				),
-			);
-		}
-		if (!found.isFile()) return bad(notAFile(file));
-		if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)));
-		const { dev, ino, size, mtimeNs, ctimeNs } = found;
-		return {
-			file,
-			stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`,
-			changedAt: ctimeNs / 1_000_000n,
-			problem: null,
-		};
-	} catch (error) {
-		return bad(unreadable(file, error));
-	}
+  const bad = (problem: Problem): Stamped => ({
+    file,
+    stamp: problem.message,
+    changedAt: 0n,
+    problem,
+  })
+  try {
+    const found = statSync(join(folder, file), {
+      bigint: true,
+      throwIfNoEntry: false,
+    })
+    if (found === undefined) {
+      const link = lstatSync(join(folder, file), { throwIfNoEntry: false })
+      return bad(unreadable(file, link ? { code: 'a link to nothing' } : { code: 'gone' }))
+    }
+    if (!found.isFile()) return bad(notAFile(file))
+    if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
+    const { dev, ino, size, mtimeNs, ctimeNs } = found
+    return {
+      file,
+      stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`,
+      changedAt: ctimeNs / 1_000_000n,
+      problem: null,
+    }
+  } catch (error) {
+    return bad(unreadable(file, error))
+  }
 }
 
 function notAFile(file: string): Problem {
-	return {
-		code: "not-a-file",
-		file,
-		message: `${file} is no regular file; take it away, or put a file in its place`,
-	};
+  return {
+    code: 'not-a-file',
+    file,
+    message: `${file} is no regular file; take it away, or put a file in its place`,
+  }
 }
 
 function tooLarge(file: string, size: number): Problem {
-	const mib = Math.ceil(size / 1024 / 1024);
-	return {
-		code: "too-large",
-		file,
-		message: `${file} has ${mib} MiB, and 16 are allowed; split it, or load the data another way`,
-	};
+  const mib = Math.ceil(size / 1024 / 1024)
+  return {
+    code: 'too-large',
+    file,
+    message: `${file} has ${mib} MiB, and 16 are allowed; split it, or load the data another way`,
+  }
 }
 
 function unreadable(file: string, error: unknown): Problem {
-	const why = (error as { code?: string }).code ?? "an error";
-	return {
-		code: "unreadable",
-		file,
-		message: `${file} cannot be read (${why}); mend its permissions or its link`,
-	};
+  const why = (error as { code?: string }).code ?? 'an error'
+  return {
+    code: 'unreadable',
+    file,
+    message: `${file} cannot be read (${why}); mend its permissions or its link`,
+  }
 }

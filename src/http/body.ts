@@ -1,31 +1,26 @@
-import type { FastifyInstance } from "fastify";
-import { MigrationError } from "../core/errors.ts";
+import type { FastifyInstance } from 'fastify'
+import { MigrationError } from '../core/errors.ts'
 
-const LIMIT = 16 * 1024;
+const LIMIT = 16 * 1024
 
 /**
  * Takes a body that is empty or `{}`, whatever its content type, and refuses every other: parameters belong in the query, and
  * a `{"dryRun":true}` that was ignored would migrate for real.
  */
 export function refuseBodies(app: FastifyInstance): void {
-	app.removeAllContentTypeParsers();
-	app.addContentTypeParser(
-		"*",
-		{ parseAs: "string", bodyLimit: LIMIT },
-		(_, body, done) => {
-			if (/^\s*(\{\s*\})?\s*$/.test(String(body))) done(null);
-			else
-				done(
-					new MigrationError(
-						"invalid-request",
-						"a body is not taken; put the parameters into the query, as in ?dryRun=true",
-					),
-				);
-		},
-	);
-	// A body is judged by what it holds; a content type that does not parse would be refused for an empty one too.
-	app.addHook("onRequest", async ({ raw }) => {
-		if (raw.headers["content-type"] !== undefined)
-			raw.headers["content-type"] = "application/octet-stream";
-	});
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: LIMIT }, (_, body, done) => {
+    if (/^\s*(\{\s*\})?\s*$/.test(String(body))) done(null)
+    else
+      done(
+        new MigrationError(
+          'invalid-request',
+          'a body is not taken; put the parameters into the query, as in ?dryRun=true',
+        ),
+      )
+  })
+  // A body is judged by what it holds; a content type that does not parse would be refused for an empty one too.
+  app.addHook('onRequest', async ({ raw }) => {
+    if (raw.headers['content-type'] !== undefined) raw.headers['content-type'] = 'application/octet-stream'
+  })
 }

@@ -1,210 +1,153 @@
-import { createHash } from "node:crypto";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { Type } from "typebox";
-import type { Engine } from "../core/engine.ts";
-import { MigrationError } from "../core/errors.ts";
-import type { Directory, Migration } from "../core/migration.ts";
-import {
-	type CurrentStatus,
-	MIGRATION_STATES,
-	type MigrationState,
-	type MigrationStatus,
-} from "../core/status.ts";
-import { answer, MigrationSource, Migrations, problems } from "./schemas.ts";
+import { createHash } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import type { Engine } from '../core/engine.ts'
+import { MigrationError } from '../core/errors.ts'
+import type { Directory, Migration } from '../core/migration.ts'
+import { type CurrentStatus, MIGRATION_STATES, type MigrationState, type MigrationStatus } from '../core/status.ts'
+import { answer, MigrationSource, Migrations, problems } from './schemas.ts'
 
 export interface MigrationRoutes {
-	readonly status: () => Promise<CurrentStatus>;
-	readonly recent: () => Promise<Directory>;
-	readonly engine: Engine;
+  readonly status: () => Promise<CurrentStatus>
+  readonly recent: () => Promise<Directory>
+  readonly engine: Engine
 }
 
 const list = {
-	summary: "How the migrations stand",
-	description:
-		"Never waits for a lock, and answers while a change runs. Has an ETag; `Accept: text/plain` gives a view for people.",
-	tags: ["migrations"],
-	querystring: Type.Object(
-		{
-			state: Type.Optional(
-				Type.Unsafe<MigrationState>({
-					type: "string",
-					enum: [...MIGRATION_STATES],
-					description: "Only migrations in this state",
-				}),
-			),
-		},
-		{ additionalProperties: false },
-	),
-	response: {
-		200: answer("All migrations of the directory and the database", {
-			"application/json": Migrations,
-			"text/plain": Type.String(),
-		}),
-		304: { description: "Not changed since the ETag of If-None-Match" },
-		...problems(400, 401, 403, 503),
-	},
-};
+  summary: 'How the migrations stand',
+  description:
+    'Never waits for a lock, and answers while a change runs. Has an ETag; `Accept: text/plain` gives a view for people.',
+  tags: ['migrations'],
+  querystring: Type.Object(
+    {
+      state: Type.Optional(
+        Type.Unsafe<MigrationState>({
+          type: 'string',
+          enum: [...MIGRATION_STATES],
+          description: 'Only migrations in this state',
+        }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+  response: {
+    200: answer('All migrations of the directory and the database', {
+      'application/json': Migrations,
+      'text/plain': Type.String(),
+    }),
+    304: { description: 'Not changed since the ETag of If-None-Match' },
+    ...problems(400, 401, 403, 503),
+  },
+}
 
 const one = {
-	summary: "A migration with its sources",
-	tags: ["migrations"],
-	params: Type.Object({
-		id: Type.String({
-			pattern: "^(0|[1-9][0-9]{0,8})$",
-			description: "Its id",
-		}),
-	}),
-	querystring: Type.Object({}, { additionalProperties: false }),
-	response: {
-		200: answer("The migration", { "application/json": MigrationSource }),
-		...problems(400, 401, 403, 404, 503),
-	},
-};
+  summary: 'A migration with its sources',
+  tags: ['migrations'],
+  params: Type.Object({
+    id: Type.String({
+      pattern: '^(0|[1-9][0-9]{0,8})$',
+      description: 'Its id',
+    }),
+  }),
+  querystring: Type.Object({}, { additionalProperties: false }),
+  response: {
+    200: answer('The migration', { 'application/json': MigrationSource }),
+    ...problems(400, 401, 403, 404, 503),
+  },
+}
 
 /** `GET /migrations` and `GET /migrations/{id}`. */
-export function migrationRoutes(
-	app: FastifyInstance,
-	{ status, recent, engine }: MigrationRoutes,
-): void {
-	const represent = representation();
-	app.get<{ Querystring: { state?: MigrationState } }>(
-		"/migrations",
-		{ schema: list },
-		async (request, reply) =>
-			represent(request, reply, await status(), request.query.state),
-	);
-	app.get<{ Params: { id: string } }>(
-		"/migrations/:id",
-		{ schema: one },
-		async ({ params }) => {
-			const id = Number(params.id);
-			const found = (await status()).status.migrations.find(
-				(migration) => migration.id === id,
-			);
-			if (found === undefined)
-				throw new MigrationError(
-					"not-found",
-					`there is no migration ${id}; GET /migrations lists them`,
-				);
-			const migration = (await recent()).migrations.find(
-				(candidate) => candidate.id === id,
-			);
-			return { ...found, ...(await sources(migration, id, engine)) };
-		},
-	);
+export function migrationRoutes(app: FastifyInstance, { status, recent, engine }: MigrationRoutes): void {
+  const represent = representation()
+  app.get<{ Querystring: { state?: MigrationState } }>('/migrations', { schema: list }, async (request, reply) =>
+    represent(request, reply, await status(), request.query.state),
+  )
+  app.get<{ Params: { id: string } }>('/migrations/:id', { schema: one }, async ({ params }) => {
+    const id = Number(params.id)
+    const found = (await status()).status.migrations.find((migration) => migration.id === id)
+    if (found === undefined)
+      throw new MigrationError('not-found', `there is no migration ${id}; GET /migrations lists them`)
+    const migration = (await recent()).migrations.find((candidate) => candidate.id === id)
+    return { ...found, ...(await sources(migration, id, engine)) }
+  })
 }
 
 async function sources(
-	migration: Migration | undefined,
-	id: number,
-	engine: Engine,
+  migration: Migration | undefined,
+  id: number,
+  engine: Engine,
 ): Promise<{ up: string | null; down: string | null }> {
-	const down = migration?.down?.text ?? (await engine.keptDown(id));
-	return { up: migration?.up.text ?? null, down };
+  const down = migration?.down?.text ?? (await engine.keptDown(id))
+  return { up: migration?.up.text ?? null, down }
 }
 
 /** Answers with a body that is made once and sent again for as long as nothing has changed. */
 function representation() {
-	let of: CurrentStatus | null = null;
-	let made = new Map<string, { body: string; etag: string }>();
-	return (
-		request: FastifyRequest,
-		reply: FastifyReply,
-		current: CurrentStatus,
-		only: MigrationState | undefined,
-	) => {
-		if (
-			of === null ||
-			of.status !== current.status ||
-			of.stale !== current.stale ||
-			of.running?.id !== current.running?.id
-		) {
-			of = current;
-			made = new Map();
-		}
-		const text =
-			request.type(["application/json", "text/plain"]) === "text/plain";
-		const key = `${text} ${only ?? ""}`;
-		const { body, etag } =
-			made.get(key) ??
-			tagged(text ? lines(current, only) : json(current, only));
-		made.set(key, { body, etag });
-		reply
-			.header("ETag", etag)
-			.header("Vary", "Accept")
-			.header("Cache-Control", "no-cache");
-		if (matches(request.headers["if-none-match"], etag))
-			return reply.code(304).send();
-		reply.type(
-			text ? "text/plain; charset=utf-8" : "application/json; charset=utf-8",
-		);
-		// Made already: the serializer is for objects.
-		return reply.serializer((made: unknown) => made as string).send(body);
-	};
+  let of: CurrentStatus | null = null
+  let made = new Map<string, { body: string; etag: string }>()
+  return (request: FastifyRequest, reply: FastifyReply, current: CurrentStatus, only: MigrationState | undefined) => {
+    if (
+      of === null ||
+      of.status !== current.status ||
+      of.stale !== current.stale ||
+      of.running?.id !== current.running?.id
+    ) {
+      of = current
+      made = new Map()
+    }
+    const text = request.type(['application/json', 'text/plain']) === 'text/plain'
+    const key = `${text} ${only ?? ''}`
+    const { body, etag } = made.get(key) ?? tagged(text ? lines(current, only) : json(current, only))
+    made.set(key, { body, etag })
+    reply.header('ETag', etag).header('Vary', 'Accept').header('Cache-Control', 'no-cache')
+    if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
+    reply.type(text ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8')
+    // Made already: the serializer is for objects.
+    return reply.serializer((made: unknown) => made as string).send(body)
+  }
 }
 
 function tagged(body: string): { body: string; etag: string } {
-	return {
-		body,
-		etag: `"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"`,
-	};
+  return {
+    body,
+    etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`,
+  }
 }
 
 /** RFC 9110, section 13.1.2: a list of tags compared weakly, or `*`. */
 function matches(header: string | undefined, etag: string): boolean {
-	const tags = header?.split(",") ?? [];
-	return tags.some((tag) =>
-		["*", etag].includes(tag.trim().replace(/^W\//, "")),
-	);
+  const tags = header?.split(',') ?? []
+  return tags.some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
 }
 
-function json(
-	{ status, running, stale }: CurrentStatus,
-	only: MigrationState | undefined,
-): string {
-	const { current, latest, pending, state, problems, migrations } = status;
-	const told = {
-		current,
-		latest,
-		pending,
-		state,
-		running,
-		...(stale && { stale }),
-		problems,
-		migrations: kept(migrations, only),
-	};
-	return `${JSON.stringify(told)}\n`;
+function json({ status, running, stale }: CurrentStatus, only: MigrationState | undefined): string {
+  const { current, latest, pending, state, problems, migrations } = status
+  const told = {
+    current,
+    latest,
+    pending,
+    state,
+    running,
+    ...(stale && { stale }),
+    problems,
+    migrations: kept(migrations, only),
+  }
+  return `${JSON.stringify(told)}\n`
 }
 
 /** The view for people: a line for each migration, then the counts. */
-function lines(
-	{ status, stale }: CurrentStatus,
-	only: MigrationState | undefined,
-): string {
-	const rows = kept(status.migrations, only).map(
-		({ id, name, state, appliedAt }) => {
-			const when =
-				appliedAt === null
-					? ""
-					: `  ${appliedAt.replace("T", " ").replace("Z", "")}`;
-			const odd =
-				state === "applied" || state === "pending" ? "" : ` [${state}]`;
-			return `[${state === "pending" ? " " : "X"}] ${String(id).padStart(4, "0")} ${name}${when}${odd}`;
-		},
-	);
-	const problems = status.problems.map(
-		({ code, message }) => `Problem: ${code}: ${message}`,
-	);
-	const applied = status.migrations.length - status.pending;
-	const counts = [`Applied: ${applied}`, `Pending: ${status.pending}`];
-	return `${[...rows, "", ...counts, ...problems, ...(stale ? ["Stale: the database cannot be read just now"] : [])].join("\n")}\n`;
+function lines({ status, stale }: CurrentStatus, only: MigrationState | undefined): string {
+  const rows = kept(status.migrations, only).map(({ id, name, state, appliedAt }) => {
+    const when = appliedAt === null ? '' : `  ${appliedAt.replace('T', ' ').replace('Z', '')}`
+    const odd = state === 'applied' || state === 'pending' ? '' : ` [${state}]`
+    return `[${state === 'pending' ? ' ' : 'X'}] ${String(id).padStart(4, '0')} ${name}${when}${odd}`
+  })
+  const problems = status.problems.map(({ code, message }) => `Problem: ${code}: ${message}`)
+  const applied = status.migrations.length - status.pending
+  const counts = [`Applied: ${applied}`, `Pending: ${status.pending}`]
+  return `${[...rows, '', ...counts, ...problems, ...(stale ? ['Stale: the database cannot be read just now'] : [])].join('\n')}\n`
 }
 
-function kept(
-	migrations: readonly MigrationStatus[],
-	only: MigrationState | undefined,
-): readonly MigrationStatus[] {
-	return only === undefined
-		? migrations
-		: migrations.filter(({ state }) => state === only);
+function kept(migrations: readonly MigrationStatus[], only: MigrationState | undefined): readonly MigrationStatus[] {
+  return only === undefined ? migrations : migrations.filter(({ state }) => state === only)
 }

@@ -1,123 +1,110 @@
-import type { FastifyInstance } from "fastify";
-import { Type } from "typebox";
-import type { Engine } from "../core/engine.ts";
-import { MigrationError } from "../core/errors.ts";
-import type { CurrentStatus } from "../core/status.ts";
-import { answer, problems } from "./schemas.ts";
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import type { Engine } from '../core/engine.ts'
+import { MigrationError } from '../core/errors.ts'
+import type { CurrentStatus } from '../core/status.ts'
+import { answer, problems } from './schemas.ts'
 
 export interface ProbeRoutes {
-	readonly engine: Engine;
-	readonly status: () => Promise<CurrentStatus>;
-	readonly closing: () => boolean;
+  readonly engine: Engine
+  readonly status: () => Promise<CurrentStatus>
+  readonly closing: () => boolean
 }
 
 const REASONS = [
-	"shutting-down",
-	"database-unavailable",
-	"schema-pending",
-	"schema-changed",
-	"invalid-migrations",
-	"conflict",
-] as const;
-type Reason = (typeof REASONS)[number];
+  'shutting-down',
+  'database-unavailable',
+  'schema-pending',
+  'schema-changed',
+  'invalid-migrations',
+  'conflict',
+] as const
+type Reason = (typeof REASONS)[number]
 
 interface NotReady {
-	readonly reason: Reason;
-	readonly detail: string;
+  readonly reason: Reason
+  readonly detail: string
 }
 
-const Serving = Type.Object({ status: Type.Literal("ok") });
-const config = { role: "open", probe: true } as const;
+const Serving = Type.Object({ status: Type.Literal('ok') })
+const config = { role: 'open', probe: true } as const
 
 const livez = {
-	summary: "Whether the process serves",
-	description:
-		"Never touches the database: a stuck disk is no reason to restart.",
-	tags: ["probes"],
-	querystring: Type.Object({}, { additionalProperties: false }),
-	response: {
-		200: answer("It serves", { "application/json": Serving }),
-		...problems(400),
-	},
-};
+  summary: 'Whether the process serves',
+  description: 'Never touches the database: a stuck disk is no reason to restart.',
+  tags: ['probes'],
+  querystring: Type.Object({}, { additionalProperties: false }),
+  response: {
+    200: answer('It serves', { 'application/json': Serving }),
+    ...problems(400),
+  },
+}
 
 const readyz = {
-	summary: "Whether the database can be read and written",
-	tags: ["probes"],
-	querystring: Type.Object(
-		{
-			schema: Type.Optional(
-				Type.Literal("current", {
-					description: "Also: whether the schema is what the directory says",
-				}),
-			),
-		},
-		{ additionalProperties: false },
-	),
-	response: {
-		200: answer("Ready", { "application/json": Serving }),
-		503: answer("Not ready", {
-			"application/json": Type.Object({
-				reason: Type.Unsafe<Reason>({ type: "string", enum: [...REASONS] }),
-				detail: Type.String({ description: "What, which one, and what to do" }),
-			}),
-		}),
-		...problems(400),
-	},
-};
+  summary: 'Whether the database can be read and written',
+  tags: ['probes'],
+  querystring: Type.Object(
+    {
+      schema: Type.Optional(
+        Type.Literal('current', {
+          description: 'Also: whether the schema is what the directory says',
+        }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+  response: {
+    200: answer('Ready', { 'application/json': Serving }),
+    503: answer('Not ready', {
+      'application/json': Type.Object({
+        reason: Type.Unsafe<Reason>({ type: 'string', enum: [...REASONS] }),
+        detail: Type.String({ description: 'What, which one, and what to do' }),
+      }),
+    }),
+    ...problems(400),
+  },
+}
 
 /** `GET /livez` and `GET /readyz`. */
-export function probeRoutes(
-	app: FastifyInstance,
-	{ engine, status, closing }: ProbeRoutes,
-): void {
-	app.get("/livez", { schema: livez, config }, async () => ({ status: "ok" }));
-	app.get<{ Querystring: { schema?: "current" } }>(
-		"/readyz",
-		{ schema: readyz, config },
-		async ({ query }, reply) => {
-			const reason = closing()
-				? SHUTTING_DOWN
-				: ((await unavailable(engine)) ??
-					(query.schema && outdated(await status())));
-			return reason ? reply.code(503).send(reason) : { status: "ok" };
-		},
-	);
+export function probeRoutes(app: FastifyInstance, { engine, status, closing }: ProbeRoutes): void {
+  app.get('/livez', { schema: livez, config }, async () => ({ status: 'ok' }))
+  app.get<{ Querystring: { schema?: 'current' } }>('/readyz', { schema: readyz, config }, async ({ query }, reply) => {
+    const reason = closing()
+      ? SHUTTING_DOWN
+      : ((await unavailable(engine)) ?? (query.schema && outdated(await status())))
+    return reason ? reply.code(503).send(reason) : { status: 'ok' }
+  })
 }
 
 const SHUTTING_DOWN: NotReady = {
-	reason: "shutting-down",
-	detail: "the server is shutting down",
-};
+  reason: 'shutting-down',
+  detail: 'the server is shutting down',
+}
 
 /** A database that somebody holds just now is there all the same. */
 async function unavailable(engine: Engine): Promise<NotReady | null> {
-	try {
-		await engine.check();
-		return null;
-	} catch (error) {
-		if (!(error instanceof MigrationError)) throw error;
-		return error.code === "database-locked"
-			? null
-			: { reason: "database-unavailable", detail: error.message };
-	}
+  try {
+    await engine.check()
+    return null
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error
+    return error.code === 'database-locked' ? null : { reason: 'database-unavailable', detail: error.message }
+  }
 }
 
 function outdated({ status }: CurrentStatus): NotReady | null {
-	const [problem] = status.problems;
-	if (status.state === "invalid")
-		return { reason: "invalid-migrations", detail: problem?.message ?? "" };
-	if (status.state === "conflict")
-		return { reason: "conflict", detail: problem?.message ?? "" };
-	if (status.state === "changed")
-		return {
-			reason: "schema-changed",
-			detail: "applied migrations are others in the directory now",
-		};
-	if (status.state === "pending")
-		return {
-			reason: "schema-pending",
-			detail: `${status.pending} migrations are pending`,
-		};
-	return null;
+  const [problem] = status.problems
+  if (status.state === 'invalid') return { reason: 'invalid-migrations', detail: problem?.message ?? '' }
+  if (status.state === 'conflict') return { reason: 'conflict', detail: problem?.message ?? '' }
+  if (status.state === 'changed')
+    return {
+      reason: 'schema-changed',
+      detail: 'applied migrations are others in the directory now',
+    }
+  if (status.state === 'pending')
+    return {
+      reason: 'schema-pending',
+      detail: `${status.pending} migrations are pending`,
+    }
+  return null
 }

@@ -1,159 +1,116 @@
-import { STATUS_CODES } from "node:http";
-import type { Socket } from "node:net";
-import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
-import {
-	asMigrationError,
-	type ErrorCode,
-	MigrationError,
-} from "../core/errors.ts";
-import type { ProblemDocument } from "./schemas.ts";
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { asMigrationError, type ErrorCode, MigrationError } from '../core/errors.ts'
+import type { ProblemDocument } from './schemas.ts'
 
 /** What HTTP says of each error, and whether the same request may go well later. A new code has to be decided here. */
 const HTTP = {
-	"invalid-request": [400, false, "Invalid request"],
-	unauthorized: [401, false, "A valid token is needed"],
-	forbidden: [403, false, "The token does not allow this"],
-	"forbidden-host": [403, false, "Unknown host"],
-	"cross-site": [403, false, "Sent from another site"],
-	"not-found": [404, false, "Not found"],
-	"method-not-allowed": [405, false, "Method not allowed"],
-	"change-in-progress": [409, true, "Another change is under way"],
-	"checksum-mismatch": [409, false, "Applied migrations were changed"],
-	"no-rollback": [409, false, "A rollback is missing"],
-	"rollback-incomplete": [409, false, "The rollback stopped half way"],
-	"history-gap": [409, false, "The history has a hole"],
-	"history-moved": [409, false, "The history was changed meanwhile"],
-	"foreign-table": [409, false, "A table belongs to another tool"],
-	"not-empty": [409, false, "Migrations are applied already"],
-	"run-ended": [409, false, "The run has ended"],
-	cancelled: [409, false, "The run was cancelled"],
-	"precondition-failed": [412, false, "The current migration is another"],
-	"invalid-migrations": [422, false, "The migrations directory has problems"],
-	"migration-failed": [422, false, "A migration failed and was rolled back"],
-	"foreign-key-violation": [
-		422,
-		false,
-		"A migration left orphans and was rolled back",
-	],
-	"forbidden-statement": [
-		422,
-		false,
-		"A migration has a forbidden statement and was rolled back",
-	],
-	"timed-out": [422, false, "The run took too long and was rolled back"],
-	"runner-crashed": [
-		500,
-		true,
-		"The runner died; what was not committed was rolled back",
-	],
-	internal: [500, true, "Internal error"],
-	"database-locked": [503, true, "The database is locked"],
-	"database-unavailable": [503, true, "The database is unavailable"],
-	"shutting-down": [503, true, "The server is shutting down"],
-	"insufficient-storage": [507, false, "No space left"],
-} as const satisfies Record<
-	ErrorCode,
-	readonly [status: number, retryable: boolean, title: string]
->;
+  'invalid-request': [400, false, 'Invalid request'],
+  unauthorized: [401, false, 'A valid token is needed'],
+  forbidden: [403, false, 'The token does not allow this'],
+  'forbidden-host': [403, false, 'Unknown host'],
+  'cross-site': [403, false, 'Sent from another site'],
+  'not-found': [404, false, 'Not found'],
+  'method-not-allowed': [405, false, 'Method not allowed'],
+  'change-in-progress': [409, true, 'Another change is under way'],
+  'checksum-mismatch': [409, false, 'Applied migrations were changed'],
+  'no-rollback': [409, false, 'A rollback is missing'],
+  'rollback-incomplete': [409, false, 'The rollback stopped half way'],
+  'history-gap': [409, false, 'The history has a hole'],
+  'history-moved': [409, false, 'The history was changed meanwhile'],
+  'foreign-table': [409, false, 'A table belongs to another tool'],
+  'not-empty': [409, false, 'Migrations are applied already'],
+  'run-ended': [409, false, 'The run has ended'],
+  cancelled: [409, false, 'The run was cancelled'],
+  'precondition-failed': [412, false, 'The current migration is another'],
+  'invalid-migrations': [422, false, 'The migrations directory has problems'],
+  'migration-failed': [422, false, 'A migration failed and was rolled back'],
+  'foreign-key-violation': [422, false, 'A migration left orphans and was rolled back'],
+  'forbidden-statement': [422, false, 'A migration has a forbidden statement and was rolled back'],
+  'timed-out': [422, false, 'The run took too long and was rolled back'],
+  'runner-crashed': [500, true, 'The runner died; what was not committed was rolled back'],
+  internal: [500, true, 'Internal error'],
+  'database-locked': [503, true, 'The database is locked'],
+  'database-unavailable': [503, true, 'The database is unavailable'],
+  'shutting-down': [503, true, 'The server is shutting down'],
+  'insufficient-storage': [507, false, 'No space left'],
+} as const satisfies Record<ErrorCode, readonly [status: number, retryable: boolean, title: string]>
 
 /** The status that `code` is told with. */
 export function statusOf(code: ErrorCode): number {
-	return HTTP[code][0];
+  return HTTP[code][0]
 }
 
 /** The error of Fastify, the router, the validator or ours, as a problem document: the one place that makes them. */
 export function answerProblem(
-	error: FastifyError | MigrationError,
-	request: FastifyRequest,
-	reply: FastifyReply,
+  error: FastifyError | MigrationError,
+  request: FastifyRequest,
+  reply: FastifyReply,
 ): FastifyReply {
-	const known = translated(error);
-	const [status, retryable] = HTTP[known.code];
-	if (known.code === "internal")
-		request.log.error({ err: error, requestId: request.id }, "internal error");
-	if (status === 401)
-		reply.header("WWW-Authenticate", 'Bearer realm="schemad"');
-	if (retryable && status !== 500) reply.header("Retry-After", "1");
-	return reply
-		.code(status)
-		.type("application/problem+json; charset=utf-8")
-		.send(documentOf(known, request.url));
+  const known = translated(error)
+  const [status, retryable] = HTTP[known.code]
+  if (known.code === 'internal') request.log.error({ err: error, requestId: request.id }, 'internal error')
+  if (status === 401) reply.header('WWW-Authenticate', 'Bearer realm="schemad"')
+  if (retryable && status !== 500) reply.header('Retry-After', '1')
+  return reply.code(status).type('application/problem+json; charset=utf-8').send(documentOf(known, request.url))
 }
 
 /** The problem document of `error`. What caused it stays in the log. */
-export function documentOf(
-	{ code, message, details }: MigrationError,
-	instance: string,
-): ProblemDocument {
-	const [status, retryable, title] = HTTP[code];
-	return {
-		...details,
-		type: `/problems/${code}`,
-		title,
-		status,
-		detail: message,
-		instance,
-		code,
-		retryable,
-	};
+export function documentOf({ code, message, details }: MigrationError, instance: string): ProblemDocument {
+  const [status, retryable, title] = HTTP[code]
+  return {
+    ...details,
+    type: `/problems/${code}`,
+    title,
+    status,
+    detail: message,
+    instance,
+    code,
+    retryable,
+  }
 }
 
 /** Answers on the bare socket what never became a request: a head that is too long, no HTTP at all, a body that never came. */
-export function answerBareProblem(
-	error: Error & { code?: string },
-	socket: Socket,
-): void {
-	if (error.code === "ECONNRESET" || !socket.writable)
-		return void socket.destroy();
-	const reason = BARE[error.code ?? ""] ?? "the request is no valid HTTP";
-	const body = `${JSON.stringify(documentOf(new MigrationError("invalid-request", reason), "/"))}\n`;
-	const head = [
-		`HTTP/1.1 400 ${STATUS_CODES[400]}`,
-		"Content-Type: application/problem+json; charset=utf-8",
-		`Content-Length: ${Buffer.byteLength(body)}`,
-		"Connection: close",
-	];
-	socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+export function answerBareProblem(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const reason = BARE[error.code ?? ''] ?? 'the request is no valid HTTP'
+  const body = `${JSON.stringify(documentOf(new MigrationError('invalid-request', reason), '/'))}\n`
+  const head = [
+    `HTTP/1.1 400 ${STATUS_CODES[400]}`,
+    'Content-Type: application/problem+json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
 const BARE: Readonly<Record<string, string>> = {
-	HPE_HEADER_OVERFLOW:
-		"the URL and the headers are too long; everything schemad takes fits in 16 KiB",
-	ERR_HTTP_REQUEST_TIMEOUT:
-		"the request did not arrive in time; send it at once",
-};
+  HPE_HEADER_OVERFLOW: 'the URL and the headers are too long; everything schemad takes fits in 16 KiB',
+  ERR_HTTP_REQUEST_TIMEOUT: 'the request did not arrive in time; send it at once',
+}
 
 function translated(error: FastifyError | MigrationError): MigrationError {
-	if (error instanceof MigrationError) return error;
-	if (error.validation)
-		return new MigrationError("invalid-request", validationMessage(error));
-	if (
-		error.statusCode !== undefined &&
-		error.statusCode >= 400 &&
-		error.statusCode < 500
-	) {
-		return new MigrationError("invalid-request", lowerCased(error.message));
-	}
-	return asMigrationError(error);
+  if (error instanceof MigrationError) return error
+  if (error.validation) return new MigrationError('invalid-request', validationMessage(error))
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new MigrationError('invalid-request', lowerCased(error.message))
+  }
+  return asMigrationError(error)
 }
 
 /** The first thing that is wrong with a parameter, in words. */
-function validationMessage({
-	validation,
-	validationContext,
-}: FastifyError): string {
-	const [first] = validation ?? [];
-	const name = first?.instancePath.slice(1) ?? "";
-	if (first?.keyword === "additionalProperties") {
-		return `unknown parameter ${JSON.stringify(first.params.additionalProperty)}; look it up in /openapi.json`;
-	}
-	if (first?.keyword === "type")
-		return `the parameter ${name} is given more than once; give it once`;
-	if (first?.keyword === "enum")
-		return `${name} must be one of ${(first.params.allowedValues as string[]).join(", ")}`;
-	return `${name || validationContext} ${first?.keyword === "pattern" ? "must be a whole number, plainly written" : (first?.message ?? "is wrong")}`;
+function validationMessage({ validation, validationContext }: FastifyError): string {
+  const [first] = validation ?? []
+  const name = first?.instancePath.slice(1) ?? ''
+  if (first?.keyword === 'additionalProperties') {
+    return `unknown parameter ${JSON.stringify(first.params.additionalProperty)}; look it up in /openapi.json`
+  }
+  if (first?.keyword === 'type') return `the parameter ${name} is given more than once; give it once`
+  if (first?.keyword === 'enum') return `${name} must be one of ${(first.params.allowedValues as string[]).join(', ')}`
+  return `${name || validationContext} ${first?.keyword === 'pattern' ? 'must be a whole number, plainly written' : (first?.message ?? 'is wrong')}`
 }
 
 function lowerCased(message: string): string {
-	return message.charAt(0).toLowerCase() + message.slice(1);
+  return message.charAt(0).toLowerCase() + message.slice(1)
 }

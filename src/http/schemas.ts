@@ -1,190 +1,164 @@
-import { type Static, type TSchema, Type } from "typebox";
-import { ERROR_CODES } from "../core/errors.ts";
-import { PROBLEM_CODES, RUN_KINDS, RUN_STATUSES } from "../core/migration.ts";
-import { MIGRATION_STATES, STATES } from "../core/status.ts";
+import { type Static, type TSchema, Type } from 'typebox'
+import { ERROR_CODES } from '../core/errors.ts'
+import { PROBLEM_CODES, RUN_KINDS, RUN_STATUSES } from '../core/migration.ts'
+import { MIGRATION_STATES, STATES } from '../core/status.ts'
 
-const nullable = <T extends TSchema>(schema: T) =>
-	Type.Union([schema, Type.Null()]);
-const words = <T extends readonly string[]>(all: T) =>
-	Type.Unsafe<T[number]>({ type: "string", enum: [...all] });
-const time = Type.String({ format: "date-time" });
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const words = <T extends readonly string[]>(all: T) => Type.Unsafe<T[number]>({ type: 'string', enum: [...all] })
+const time = Type.String({ format: 'date-time' })
 
 /** The integers of a query. They stay strings for the validator: Ajv's coercion would take `0x10` and ` 3 `. */
 export const integer = (description: string) =>
-	Type.Optional(
-		Type.String({ pattern: "^(-1|0|[1-9][0-9]{0,8})$", description }),
-	);
+  Type.Optional(Type.String({ pattern: '^(-1|0|[1-9][0-9]{0,8})$', description }))
 export const flag = (description: string) =>
-	Type.Optional(
-		Type.Unsafe<"true" | "false">({
-			type: "string",
-			enum: ["true", "false"],
-			description,
-		}),
-	);
+  Type.Optional(
+    Type.Unsafe<'true' | 'false'>({
+      type: 'string',
+      enum: ['true', 'false'],
+      description,
+    }),
+  )
 
 export const Running = Type.Object({
-	id: Type.String(),
-	kind: words(RUN_KINDS),
-	startedAt: time,
-	actor: Type.String(),
-});
+  id: Type.String(),
+  kind: words(RUN_KINDS),
+  startedAt: time,
+  actor: Type.String(),
+})
 
 export const Problem = Type.Object({
-	code: words([...PROBLEM_CODES, "history-gap", "foreign-table"] as const),
-	file: nullable(Type.String()),
-	message: Type.String(),
-});
+  code: words([...PROBLEM_CODES, 'history-gap', 'foreign-table'] as const),
+  file: nullable(Type.String()),
+  message: Type.String(),
+})
 
 export const MigrationItem = Type.Object({
-	id: Type.Integer({ minimum: 0 }),
-	name: Type.String(),
-	state: words(MIGRATION_STATES),
-	kind: nullable(words(["sql", "code"] as const)),
-	reversible: Type.Boolean({
-		description: "A rollback exists, in the directory or in the log",
-	}),
-	checksum: nullable(
-		Type.String({ description: "`sha256:` and the hash of the up source" }),
-	),
-	appliedAt: nullable(time),
-	durationMs: nullable(Type.Number()),
-	appliedBy: nullable(Type.String()),
-});
+  id: Type.Integer({ minimum: 0 }),
+  name: Type.String(),
+  state: words(MIGRATION_STATES),
+  kind: nullable(words(['sql', 'code'] as const)),
+  reversible: Type.Boolean({
+    description: 'A rollback exists, in the directory or in the log',
+  }),
+  checksum: nullable(Type.String({ description: '`sha256:` and the hash of the up source' })),
+  appliedAt: nullable(time),
+  durationMs: nullable(Type.Number()),
+  appliedBy: nullable(Type.String()),
+})
 
 export const MigrationSource = Type.Object({
-	...MigrationItem.properties,
-	up: nullable(Type.String({ description: "Its source text" })),
-	down: nullable(
-		Type.String({ description: "The source text of its rollback" }),
-	),
-});
+  ...MigrationItem.properties,
+  up: nullable(Type.String({ description: 'Its source text' })),
+  down: nullable(Type.String({ description: 'The source text of its rollback' })),
+})
 
 export const Migrations = Type.Object({
-	current: nullable(
-		Type.Integer({ minimum: 0, description: "The highest applied id" }),
-	),
-	latest: nullable(
-		Type.Integer({
-			minimum: 0,
-			description: "The highest id of the directory",
-		}),
-	),
-	pending: Type.Integer({ minimum: 0 }),
-	state: words(STATES),
-	running: nullable(Running),
-	stale: Type.Optional(
-		Type.Literal(true, {
-			description:
-				"The database cannot be read just now; this is what it last said",
-		}),
-	),
-	problems: Type.Array(Problem),
-	migrations: Type.Array(MigrationItem),
-});
+  current: nullable(Type.Integer({ minimum: 0, description: 'The highest applied id' })),
+  latest: nullable(
+    Type.Integer({
+      minimum: 0,
+      description: 'The highest id of the directory',
+    }),
+  ),
+  pending: Type.Integer({ minimum: 0 }),
+  state: words(STATES),
+  running: nullable(Running),
+  stale: Type.Optional(
+    Type.Literal(true, {
+      description: 'The database cannot be read just now; this is what it last said',
+    }),
+  ),
+  problems: Type.Array(Problem),
+  migrations: Type.Array(MigrationItem),
+})
 
 const RunError = Type.Object(
-	{ code: words(ERROR_CODES), message: Type.String() },
-	{
-		additionalProperties: true,
-		description:
-			"Of a step also: id, name, direction, file, line, statement, sqlite",
-	},
-);
+  { code: words(ERROR_CODES), message: Type.String() },
+  {
+    additionalProperties: true,
+    description: 'Of a step also: id, name, direction, file, line, statement, sqlite',
+  },
+)
 
 export const Run = Type.Object({
-	id: Type.String({ description: "A UUIDv7" }),
-	kind: words(RUN_KINDS),
-	status: words(RUN_STATUSES),
-	rehearsal: Type.Boolean(),
-	atomic: Type.Boolean(),
-	from: nullable(Type.Integer()),
-	to: nullable(Type.Integer()),
-	steps: Type.Array(
-		Type.Object({
-			id: Type.Integer(),
-			name: Type.String(),
-			direction: words(["up", "down"] as const),
-			status: words([
-				"done",
-				"failed",
-				"skipped",
-				"not-run",
-				"running",
-				"recorded",
-			] as const),
-			statements: nullable(Type.Integer()),
-			durationMs: nullable(Type.Number()),
-		}),
-	),
-	schemaChanges: Type.Object({
-		created: Type.Array(Type.String()),
-		dropped: Type.Array(Type.String()),
-		altered: Type.Array(Type.String()),
-	}),
-	error: nullable(RunError),
-	backup: nullable(Type.String()),
-	actor: Type.String(),
-	requestId: Type.String(),
-	createdAt: time,
-	startedAt: nullable(time),
-	finishedAt: nullable(time),
-	durationMs: nullable(Type.Number()),
-});
+  id: Type.String({ description: 'A UUIDv7' }),
+  kind: words(RUN_KINDS),
+  status: words(RUN_STATUSES),
+  rehearsal: Type.Boolean(),
+  atomic: Type.Boolean(),
+  from: nullable(Type.Integer()),
+  to: nullable(Type.Integer()),
+  steps: Type.Array(
+    Type.Object({
+      id: Type.Integer(),
+      name: Type.String(),
+      direction: words(['up', 'down'] as const),
+      status: words(['done', 'failed', 'skipped', 'not-run', 'running', 'recorded'] as const),
+      statements: nullable(Type.Integer()),
+      durationMs: nullable(Type.Number()),
+    }),
+  ),
+  schemaChanges: Type.Object({
+    created: Type.Array(Type.String()),
+    dropped: Type.Array(Type.String()),
+    altered: Type.Array(Type.String()),
+  }),
+  error: nullable(RunError),
+  backup: nullable(Type.String()),
+  actor: Type.String(),
+  requestId: Type.String(),
+  createdAt: time,
+  startedAt: nullable(time),
+  finishedAt: nullable(time),
+  durationMs: nullable(Type.Number()),
+})
 
 /** RFC 9457. */
 export const ProblemDocument = Type.Object(
-	{
-		type: Type.String({ description: "`/problems/` and the code" }),
-		title: Type.String(),
-		status: Type.Integer({ minimum: 400, maximum: 599 }),
-		detail: Type.String({ description: "What, which one, and what to do" }),
-		instance: Type.String(),
-		code: words(ERROR_CODES),
-		retryable: Type.Boolean(),
-		run: Type.Optional(Run),
-		problems: Type.Optional(Type.Array(Problem)),
-		running: Type.Optional(nullable(Running)),
-	},
-	{ additionalProperties: true },
-);
+  {
+    type: Type.String({ description: '`/problems/` and the code' }),
+    title: Type.String(),
+    status: Type.Integer({ minimum: 400, maximum: 599 }),
+    detail: Type.String({ description: 'What, which one, and what to do' }),
+    instance: Type.String(),
+    code: words(ERROR_CODES),
+    retryable: Type.Boolean(),
+    run: Type.Optional(Run),
+    problems: Type.Optional(Type.Array(Problem)),
+    running: Type.Optional(nullable(Running)),
+  },
+  { additionalProperties: true },
+)
 
-export type ProblemDocument = Static<typeof ProblemDocument>;
+export type ProblemDocument = Static<typeof ProblemDocument>
 
 /** An answer of one media type or several. */
 export function answer(description: string, content: Record<string, TSchema>) {
-	return {
-		description,
-		content: Object.fromEntries(
-			Object.entries(content).map(([type, schema]) => [type, { schema }]),
-		),
-	};
+  return {
+    description,
+    content: Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }])),
+  }
 }
 
 /** The answers that are problem documents, by their status. */
 export function problems(...statuses: readonly number[]) {
-	const content = { "application/problem+json": { schema: ProblemDocument } };
-	return Object.fromEntries(
-		[...new Set(statuses)].map((status) => [
-			status,
-			{ description: titleOf(status), content },
-		]),
-	);
+  const content = { 'application/problem+json': { schema: ProblemDocument } }
+  return Object.fromEntries([...new Set(statuses)].map((status) => [status, { description: titleOf(status), content }]))
 }
 
 const TITLES: Record<number, string> = {
-	400: "The request is not understood",
-	401: "A token is missing or wrong",
-	403: "Not allowed",
-	404: "Not found",
-	409: "Refused as things stand",
-	412: "The current migration is another",
-	422: "The migrations are at fault; whatever ran was rolled back",
-	500: "Something broke; whatever ran was rolled back",
-	503: "Not now; try again later",
-	507: "No space left; whatever ran was rolled back",
-};
+  400: 'The request is not understood',
+  401: 'A token is missing or wrong',
+  403: 'Not allowed',
+  404: 'Not found',
+  409: 'Refused as things stand',
+  412: 'The current migration is another',
+  422: 'The migrations are at fault; whatever ran was rolled back',
+  500: 'Something broke; whatever ran was rolled back',
+  503: 'Not now; try again later',
+  507: 'No space left; whatever ran was rolled back',
+}
 
 function titleOf(status: number): string {
-	return TITLES[status] ?? "Refused";
+  return TITLES[status] ?? 'Refused'
 }

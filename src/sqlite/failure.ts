@@ -1,85 +1,56 @@
-import Sqlite from "better-sqlite3";
-import {
-	type ErrorCode,
-	MigrationError,
-	type RunError,
-} from "../core/errors.ts";
+import Sqlite from 'better-sqlite3'
+import { type ErrorCode, MigrationError, type RunError } from '../core/errors.ts'
 
 /** What SQLite's own refusals mean. The rest is the migration's fault. */
 const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
-	[
-		/^SQLITE_(BUSY|LOCKED|PROTOCOL)/,
-		"database-locked",
-		"another program holds the database; try again when it has finished",
-	],
-	[
-		/^SQLITE_FULL/,
-		"insufficient-storage",
-		"the disk is full; free some space, then try again",
-	],
-	[
-		/^SQLITE_IOERR/,
-		"internal",
-		"the disk failed; look at the kernel log, then try again",
-	],
-	[
-		/^SQLITE_(NOTADB|CORRUPT$|CORRUPT_INDEX)/,
-		"database-unavailable",
-		"the file is damaged or no database; restore it",
-	],
-	[
-		/^SQLITE_(READONLY|CANTOPEN|PERM|AUTH)/,
-		"database-unavailable",
-		"the file or its folder cannot be written; mend its permissions",
-	],
-];
+  [
+    /^SQLITE_(BUSY|LOCKED|PROTOCOL)/,
+    'database-locked',
+    'another program holds the database; try again when it has finished',
+  ],
+  [/^SQLITE_FULL/, 'insufficient-storage', 'the disk is full; free some space, then try again'],
+  [/^SQLITE_IOERR/, 'internal', 'the disk failed; look at the kernel log, then try again'],
+  [/^SQLITE_(NOTADB|CORRUPT$|CORRUPT_INDEX)/, 'database-unavailable', 'the file is damaged or no database; restore it'],
+  [
+    /^SQLITE_(READONLY|CANTOPEN|PERM|AUTH)/,
+    'database-unavailable',
+    'the file or its folder cannot be written; mend its permissions',
+  ],
+]
 
 /** `error` as one of ours: what SQLite says of the machine by its own code, all else by `otherwise`. */
 export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
-	if (error instanceof MigrationError) return error;
-	const message = error instanceof Error ? error.message : String(error);
-	if (!(error instanceof Sqlite.SqliteError))
-		return new MigrationError(otherwise, message, {}, { cause: error });
-	for (const [pattern, code, advice] of CODES) {
-		if (pattern.test(error.code)) {
-			return new MigrationError(
-				code,
-				`${message}: ${advice}`,
-				{ sqlite: error.code },
-				{ cause: error },
-			);
-		}
-	}
-	return new MigrationError(
-		otherwise,
-		message,
-		{ sqlite: error.code },
-		{ cause: error },
-	);
+  if (error instanceof MigrationError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Sqlite.SqliteError)) return new MigrationError(otherwise, message, {}, { cause: error })
+  for (const [pattern, code, advice] of CODES) {
+    if (pattern.test(error.code)) {
+      return new MigrationError(code, `${message}: ${advice}`, { sqlite: error.code }, { cause: error })
+    }
+  }
+  return new MigrationError(otherwise, message, { sqlite: error.code }, { cause: error })
 }
 
 /** The error of a step: it names the migration, and the place in its file where that is known. */
 export function stepFailure(
-	error: unknown,
-	step: { id: number; name: string; direction: string; file: string | null },
-	place: { line?: number; text?: string } = {},
+  error: unknown,
+  step: { id: number; name: string; direction: string; file: string | null },
+  place: { line?: number; text?: string } = {},
 ): MigrationError {
-	const cause = failure(error, "migration-failed");
-	const details: Omit<RunError, "code" | "message"> = {
-		id: step.id,
-		name: step.name,
-		direction: step.direction,
-		file: step.file,
-		line: place.line ?? null,
-		statement: place.text ?? null,
-		sqlite: null,
-		...cause.details,
-	};
-	const where =
-		step.file === null
-			? `${step.id} ${step.name}`
-			: `${step.file}${details.line ? ` line ${details.line}` : ""}`;
-	return new MigrationError(cause.code, `${where}: ${cause.message}`, details, {
-		cause: cause.cause ?? error,
-	});
+  const cause = failure(error, 'migration-failed')
+  const details: Omit<RunError, 'code' | 'message'> = {
+    id: step.id,
+    name: step.name,
+    direction: step.direction,
+    file: step.file,
+    line: place.line ?? null,
+    statement: place.text ?? null,
+    sqlite: null,
+    ...cause.details,
+  }
+  const where =
+    step.file === null ? `${step.id} ${step.name}` : `${step.file}${details.line ? ` line ${details.line}` : ''}`
+  return new MigrationError(cause.code, `${where}: ${cause.message}`, details, {
+    cause: cause.cause ?? error,
+  })
 }

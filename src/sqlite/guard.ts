@@ -1,13 +1,13 @@
-import type { Database } from "better-sqlite3";
-import { MigrationError } from "../core/errors.ts";
-import { skipTrivia } from "../core/sql.ts";
-import { actsWhenCompiled, type Rules, refusal } from "./statement.ts";
+import type { Database } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
+import { skipTrivia } from '../core/sql.ts'
+import { actsWhenCompiled, type Rules, refusal } from './statement.ts'
 
 /** A statement of a script: the how-manieth, where it begins (line from 1) and its first 200 characters. */
 export interface Place {
-	readonly n: number;
-	readonly line: number;
-	readonly text: string;
+  readonly n: number
+  readonly line: number
+  readonly text: string
 }
 
 /**
@@ -15,169 +15,146 @@ export interface Place {
  * thrown there stops it: so SQLite itself splits the script, and nothing here has to parse it.
  */
 export class Guard {
-	#watched: Watched | null = null;
+  #watched: Watched | null = null
 
-	/** Give this as `verbose` when the database is opened. */
-	readonly hear = (text: unknown): void => this.#watched?.hear(String(text));
+  /** Give this as `verbose` when the database is opened. */
+  readonly hear = (text: unknown): void => this.#watched?.hear(String(text))
 
-	/** Judges every statement from now on, until the returned object is disposed of. */
-	watch(watched: Watched): Disposable {
-		this.#watched = watched;
-		return {
-			[Symbol.dispose]: () => {
-				this.#watched = null;
-			},
-		};
-	}
+  /** Judges every statement from now on, until the returned object is disposed of. */
+  watch(watched: Watched): Disposable {
+    this.#watched = watched
+    return {
+      [Symbol.dispose]: () => {
+        this.#watched = null
+      },
+    }
+  }
 }
 
-const guards = new WeakMap<Database, Guard>();
+const guards = new WeakMap<Database, Guard>()
 
 /** Remembers that `db` was opened with the guard's `hear`. */
 export function guardBy(db: Database, guard: Guard): void {
-	guards.set(db, guard);
+  guards.set(db, guard)
 }
 
 /** The guard of a database that was opened with one. */
 export function guardOf(db: Database): Guard | undefined {
-	return guards.get(db);
+  return guards.get(db)
 }
 
 /** What one step has executed so far. */
 export class Watched {
-	readonly #db: Database;
-	readonly #rules: Rules;
-	/** `null` for a code module: its statements stand in no script. */
-	readonly #script: string | null;
-	readonly #onStatement: (statement: Watched) => void;
-	#count = 0;
-	#start = 0;
-	#end = 0;
-	#last = "";
-	/** A refused statement may have changed the connection when it was compiled: it must not be used again. */
-	spoiled = false;
+  readonly #db: Database
+  readonly #rules: Rules
+  /** `null` for a code module: its statements stand in no script. */
+  readonly #script: string | null
+  readonly #onStatement: (statement: Watched) => void
+  #count = 0
+  #start = 0
+  #end = 0
+  #last = ''
+  /** A refused statement may have changed the connection when it was compiled: it must not be used again. */
+  spoiled = false
 
-	constructor(
-		db: Database,
-		rules: Rules,
-		script: string | null,
-		onStatement: (statement: Watched) => void,
-	) {
-		this.#db = db;
-		this.#rules = rules;
-		this.#script = script;
-		this.#onStatement = onStatement;
-	}
+  constructor(db: Database, rules: Rules, script: string | null, onStatement: (statement: Watched) => void) {
+    this.#db = db
+    this.#rules = rules
+    this.#script = script
+    this.#onStatement = onStatement
+  }
 
-	/** The number of statements that were let through. */
-	get count(): number {
-		return this.#count;
-	}
+  /** The number of statements that were let through. */
+  get count(): number {
+    return this.#count
+  }
 
-	hear(text: string): void {
-		const located = this.#locate(text);
-		// A conflict clause or a trigger may have rolled back; what came after would be outside of any transaction.
-		if (this.#rules === "ordinary" && !this.#db.inTransaction)
-			this.#stop("the transaction has ended before the migration did");
-		const reason = refusal(text, this.#rules);
-		this.spoiled ||= reason !== null && actsWhenCompiled(text);
-		if (reason !== null) this.#stop(reason);
-		if (!located)
-			this.#stop(
-				"a bound parameter has no value in a script and would be NULL; write the value itself",
-			);
-		this.#count += 1;
-		this.#onStatement(this);
-	}
+  hear(text: string): void {
+    const located = this.#locate(text)
+    // A conflict clause or a trigger may have rolled back; what came after would be outside of any transaction.
+    if (this.#rules === 'ordinary' && !this.#db.inTransaction)
+      this.#stop('the transaction has ended before the migration did')
+    const reason = refusal(text, this.#rules)
+    this.spoiled ||= reason !== null && actsWhenCompiled(text)
+    if (reason !== null) this.#stop(reason)
+    if (!located) this.#stop('a bound parameter has no value in a script and would be NULL; write the value itself')
+    this.#count += 1
+    this.#onStatement(this)
+  }
 
-	/** Where the statement stands that was let through last. */
-	place(): Place {
-		return {
-			n: this.#count,
-			line: this.#lineAt(this.#start),
-			text: shorten(this.#last),
-		};
-	}
+  /** Where the statement stands that was let through last. */
+  place(): Place {
+    return {
+      n: this.#count,
+      line: this.#lineAt(this.#start),
+      text: shorten(this.#last),
+    }
+  }
 
-	/** What of the script SQLite has not been given: nothing but white space and comments when all went well. */
-	rest(): string {
-		return this.#script?.slice(this.#end) ?? "";
-	}
+  /** What of the script SQLite has not been given: nothing but white space and comments when all went well. */
+  rest(): string {
+    return this.#script?.slice(this.#end) ?? ''
+  }
 
-	/**
-	 * Where `error` came from. SQLite does not tell an error of a statement that ran from one of the next that did not compile;
-	 * compiling the rest again does. Call it while the transaction is still open.
-	 */
-	failed(error: { code: string; message: string }): Partial<Place> {
-		if (this.#script === null)
-			return this.#count === 0 ? {} : { text: shorten(this.#last) };
-		const rest = this.rest();
-		if (!this.#failsToCompile(rest, error)) return this.place();
-		const start = skipTrivia(this.#script, this.#end);
-		return {
-			n: this.#count + 1,
-			line: this.#lineAt(start),
-			text: shorten(this.#script.slice(start)),
-		};
-	}
+  /**
+   * Where `error` came from. SQLite does not tell an error of a statement that ran from one of the next that did not compile;
+   * compiling the rest again does. Call it while the transaction is still open.
+   */
+  failed(error: { code: string; message: string }): Partial<Place> {
+    if (this.#script === null) return this.#count === 0 ? {} : { text: shorten(this.#last) }
+    const rest = this.rest()
+    if (!this.#failsToCompile(rest, error)) return this.place()
+    const start = skipTrivia(this.#script, this.#end)
+    return {
+      n: this.#count + 1,
+      line: this.#lineAt(start),
+      text: shorten(this.#script.slice(start)),
+    }
+  }
 
-	#failsToCompile(
-		rest: string,
-		error: { code: string; message: string },
-	): boolean {
-		if (this.#count === 0) return true;
-		if (skipTrivia(rest, 0) === rest.length) return false;
-		this.spoiled ||= actsWhenCompiled(rest);
-		try {
-			this.#db.prepare(rest);
-			return false;
-		} catch (again) {
-			return (
-				again instanceof Error &&
-				again.message === error.message &&
-				(again as { code?: string }).code === error.code
-			);
-		}
-	}
+  #failsToCompile(rest: string, error: { code: string; message: string }): boolean {
+    if (this.#count === 0) return true
+    if (skipTrivia(rest, 0) === rest.length) return false
+    this.spoiled ||= actsWhenCompiled(rest)
+    try {
+      this.#db.prepare(rest)
+      return false
+    } catch (again) {
+      return (
+        again instanceof Error && again.message === error.message && (again as { code?: string }).code === error.code
+      )
+    }
+  }
 
-	/** Finds `text` where the last statement ended; `false` where the script has something else there: an expanded parameter. */
-	#locate(text: string): boolean {
-		this.#last = text;
-		if (this.#script === null) return true;
-		let at = this.#end;
-		while (
-			!this.#script.startsWith(text, at) &&
-			/[\s;\ufeff]/.test(this.#script[at] ?? "x")
-		)
-			at += 1;
-		this.#start = skipTrivia(this.#script, at);
-		if (!this.#script.startsWith(text, at)) return false;
-		this.#end = at + text.length;
-		return true;
-	}
+  /** Finds `text` where the last statement ended; `false` where the script has something else there: an expanded parameter. */
+  #locate(text: string): boolean {
+    this.#last = text
+    if (this.#script === null) return true
+    let at = this.#end
+    while (!this.#script.startsWith(text, at) && /[\s;\ufeff]/.test(this.#script[at] ?? 'x')) at += 1
+    this.#start = skipTrivia(this.#script, at)
+    if (!this.#script.startsWith(text, at)) return false
+    this.#end = at + text.length
+    return true
+  }
 
-	#stop(reason: string): never {
-		const line = this.#script === null ? null : this.#lineAt(this.#start);
-		throw new MigrationError("forbidden-statement", reason, {
-			line,
-			statement: shorten(this.#last),
-		});
-	}
+  #stop(reason: string): never {
+    const line = this.#script === null ? null : this.#lineAt(this.#start)
+    throw new MigrationError('forbidden-statement', reason, {
+      line,
+      statement: shorten(this.#last),
+    })
+  }
 
-	#lineAt(offset: number): number {
-		let line = 1;
-		const script = this.#script ?? "";
-		for (
-			let at = script.indexOf("\n");
-			at !== -1 && at < offset;
-			at = script.indexOf("\n", at + 1)
-		)
-			line += 1;
-		return line;
-	}
+  #lineAt(offset: number): number {
+    let line = 1
+    const script = this.#script ?? ''
+    for (let at = script.indexOf('\n'); at !== -1 && at < offset; at = script.indexOf('\n', at + 1)) line += 1
+    return line
+  }
 }
 
 /** A statement's first 200 characters: it may hold data. */
 export function shorten(text: string): string {
-	return text.slice(skipTrivia(text, 0)).trimEnd().slice(0, 200);
+  return text.slice(skipTrivia(text, 0)).trimEnd().slice(0, 200)
 }

@@ -1,51 +1,51 @@
-import type { Database, Statement } from "better-sqlite3";
-import { MigrationError } from "../core/errors.ts";
-import type { Direction } from "../core/migration.ts";
+import type { Database, Statement } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
+import type { Direction } from '../core/migration.ts'
 
 /** Our tables with their columns. A table so named with other columns belongs to another tool. */
 export const TABLES = {
-	migrations: ["id", "name", "inserted_at"],
-	migration_log: [
-		"id",
-		"run_id",
-		"migration_id",
-		"name",
-		"direction",
-		"outcome",
-		"checksum",
-		"down_sql",
-		"started_at",
-		"duration_ms",
-		"error",
-	],
-	migration_runs: [
-		"id",
-		"kind",
-		"parameters",
-		"status",
-		"actor",
-		"request_id",
-		"created_at",
-		"started_at",
-		"finished_at",
-		"duration_ms",
-		"from_id",
-		"to_id",
-		"error",
-		"result",
-	],
-} as const;
+  migrations: ['id', 'name', 'inserted_at'],
+  migration_log: [
+    'id',
+    'run_id',
+    'migration_id',
+    'name',
+    'direction',
+    'outcome',
+    'checksum',
+    'down_sql',
+    'started_at',
+    'duration_ms',
+    'error',
+  ],
+  migration_runs: [
+    'id',
+    'kind',
+    'parameters',
+    'status',
+    'actor',
+    'request_id',
+    'created_at',
+    'started_at',
+    'finished_at',
+    'duration_ms',
+    'from_id',
+    'to_id',
+    'error',
+    'result',
+  ],
+} as const
 
-export type Table = keyof typeof TABLES;
+export type Table = keyof typeof TABLES
 
 // No AUTOINCREMENT: it would make SQLite create sqlite_sequence in the user's database.
 const CREATE: Record<Table, string> = {
-	migrations: `CREATE TABLE main.migrations (
+  migrations: `CREATE TABLE main.migrations (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     inserted_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
   )`,
-	migration_log: `CREATE TABLE main.migration_log (
+  migration_log: `CREATE TABLE main.migration_log (
     id INTEGER PRIMARY KEY,
     run_id TEXT,
     migration_id INTEGER NOT NULL,
@@ -58,7 +58,7 @@ const CREATE: Record<Table, string> = {
     duration_ms REAL NOT NULL,
     error TEXT
   )`,
-	migration_runs: `CREATE TABLE main.migration_runs (
+  migration_runs: `CREATE TABLE main.migration_runs (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
     parameters TEXT NOT NULL,
@@ -74,143 +74,122 @@ const CREATE: Record<Table, string> = {
     error TEXT,
     result TEXT NOT NULL
   ) WITHOUT ROWID`,
-};
+}
 
 /** A row of `migration_log`: one attempted step. */
 export interface LogRow {
-	readonly runId: string | null;
-	readonly migrationId: number;
-	readonly name: string;
-	readonly direction: Direction;
-	readonly outcome: "done" | "failed" | "recorded";
-	readonly checksum: string | null;
-	readonly downSql: string | null;
-	readonly startedAt: string;
-	readonly durationMs: number;
-	readonly error: string | null;
+  readonly runId: string | null
+  readonly migrationId: number
+  readonly name: string
+  readonly direction: Direction
+  readonly outcome: 'done' | 'failed' | 'recorded'
+  readonly checksum: string | null
+  readonly downSql: string | null
+  readonly startedAt: string
+  readonly durationMs: number
+  readonly error: string | null
 }
 
 /** Whether `table` is there: ours by its columns, of another tool, or not at all. */
-export function examine(
-	db: Database,
-	table: Table,
-): "ours" | "foreign" | "absent" {
-	const type = db.prepare(
-		`SELECT type FROM main.sqlite_schema WHERE lower(name) = ? AND type IN ('table', 'view')`,
-	);
-	const found = type.pluck().get(table);
-	if (found === undefined) return "absent";
-	const columns = db
-		.prepare(`SELECT lower(name) FROM pragma_table_xinfo(?, 'main')`)
-		.pluck()
-		.all(table) as string[];
-	const same = [...columns].sort().join() === [...TABLES[table]].sort().join();
-	return found === "table" && same ? "ours" : "foreign";
+export function examine(db: Database, table: Table): 'ours' | 'foreign' | 'absent' {
+  const type = db.prepare(`SELECT type FROM main.sqlite_schema WHERE lower(name) = ? AND type IN ('table', 'view')`)
+  const found = type.pluck().get(table)
+  if (found === undefined) return 'absent'
+  const columns = db.prepare(`SELECT lower(name) FROM pragma_table_xinfo(?, 'main')`).pluck().all(table) as string[]
+  const same = [...columns].sort().join() === [...TABLES[table]].sort().join()
+  return found === 'table' && same ? 'ours' : 'foreign'
 }
 
 /** The refusal to touch a table of another tool. */
 export function foreignTable(table: Table): MigrationError {
-	return new MigrationError(
-		"foreign-table",
-		`the table ${table} has other columns than schemad's and belongs to another tool; nothing was touched; rename it or use another database`,
-		{ table },
-	);
+  return new MigrationError(
+    'foreign-table',
+    `the table ${table} has other columns than schemad's and belongs to another tool; nothing was touched; rename it or use another database`,
+    { table },
+  )
 }
 
 /** Creates those of `tables` that are not there. Throws `foreign-table` before it creates any. */
 export function establish(db: Database, tables: readonly Table[]): void {
-	const missing = tables.filter((table) => {
-		const found = examine(db, table);
-		if (found === "foreign") throw foreignTable(table);
-		return found === "absent";
-	});
-	const create = db.transaction(() => {
-		for (const table of missing) db.exec(CREATE[table]);
-	});
-	if (missing.length > 0) create.immediate();
+  const missing = tables.filter((table) => {
+    const found = examine(db, table)
+    if (found === 'foreign') throw foreignTable(table)
+    return found === 'absent'
+  })
+  const create = db.transaction(() => {
+    for (const table of missing) db.exec(CREATE[table])
+  })
+  if (missing.length > 0) create.immediate()
 }
 
 /** The rows of `migrations` and `migration_log`, over one connection. */
 export class Ledger {
-	readonly #db: Database;
-	readonly #prepared = new Map<string, Statement>();
-	/** Steps are logged: the service's databases have the table, those of the bare library need not. */
-	readonly keepsLog: boolean;
+  readonly #db: Database
+  readonly #prepared = new Map<string, Statement>()
+  /** Steps are logged: the service's databases have the table, those of the bare library need not. */
+  readonly keepsLog: boolean
 
-	constructor(db: Database) {
-		this.#db = db;
-		this.keepsLog = examine(db, "migration_log") === "ours";
-	}
+  constructor(db: Database) {
+    this.#db = db
+    this.keepsLog = examine(db, 'migration_log') === 'ours'
+  }
 
-	isApplied(id: number): boolean {
-		return (
-			this.#statement("SELECT 1 FROM main.migrations WHERE id = ?").get(id) !==
-			undefined
-		);
-	}
+  isApplied(id: number): boolean {
+    return this.#statement('SELECT 1 FROM main.migrations WHERE id = ?').get(id) !== undefined
+  }
 
-	/** The highest applied id, `null` where nothing is applied. */
-	current(): number | null {
-		const row = this.#statement(
-			"SELECT max(id) AS id FROM main.migrations",
-		).get() as { id: number | null };
-		return row.id;
-	}
+  /** The highest applied id, `null` where nothing is applied. */
+  current(): number | null {
+    const row = this.#statement('SELECT max(id) AS id FROM main.migrations').get() as { id: number | null }
+    return row.id
+  }
 
-	applied(): { id: number; name: string; insertedAt: string }[] {
-		const sql =
-			"SELECT id, name, inserted_at AS insertedAt FROM main.migrations ORDER BY id";
-		return this.#statement(sql).all() as {
-			id: number;
-			name: string;
-			insertedAt: string;
-		}[];
-	}
+  applied(): { id: number; name: string; insertedAt: string }[] {
+    const sql = 'SELECT id, name, inserted_at AS insertedAt FROM main.migrations ORDER BY id'
+    return this.#statement(sql).all() as {
+      id: number
+      name: string
+      insertedAt: string
+    }[]
+  }
 
-	/** Writes what a done step leaves: the row of `migrations` comes or goes, the log gains one. */
-	record(row: LogRow): void {
-		const { changes } =
-			row.direction === "up"
-				? // The ancestor's table has no default for inserted_at.
-					this.#statement(
-						"INSERT INTO main.migrations (id, name, inserted_at) VALUES (?, ?, CURRENT_TIMESTAMP)",
-					).run(row.migrationId, row.name)
-				: this.#statement("DELETE FROM main.migrations WHERE id = ?").run(
-						row.migrationId,
-					);
-		if (changes !== 1)
-			throw new MigrationError(
-				"forbidden-statement",
-				"something kept the row of migrations from being written",
-			);
-		this.log(row);
-	}
+  /** Writes what a done step leaves: the row of `migrations` comes or goes, the log gains one. */
+  record(row: LogRow): void {
+    const { changes } =
+      row.direction === 'up'
+        ? // The ancestor's table has no default for inserted_at.
+          this.#statement('INSERT INTO main.migrations (id, name, inserted_at) VALUES (?, ?, CURRENT_TIMESTAMP)').run(
+            row.migrationId,
+            row.name,
+          )
+        : this.#statement('DELETE FROM main.migrations WHERE id = ?').run(row.migrationId)
+    if (changes !== 1)
+      throw new MigrationError('forbidden-statement', 'something kept the row of migrations from being written')
+    this.log(row)
+  }
 
-	log(row: LogRow): void {
-		if (!this.keepsLog) return;
-		this.#statement(
-			`INSERT INTO main.migration_log
+  log(row: LogRow): void {
+    if (!this.keepsLog) return
+    this.#statement(
+      `INSERT INTO main.migration_log
         (run_id, migration_id, name, direction, outcome, checksum, down_sql, started_at, duration_ms, error)
       VALUES (@runId, @migrationId, @name, @direction, @outcome, @checksum, @downSql, @startedAt, @durationMs, @error)`,
-		).run(row);
-	}
+    ).run(row)
+  }
 
-	/** The down SQL as it was when the migration was applied last; `null` where none was kept. */
-	keptDown(id: number): string | null {
-		if (!this.keepsLog) return null;
-		const sql = `SELECT down_sql FROM main.migration_log
-      WHERE migration_id = ? AND direction = 'up' AND outcome IN ('done', 'recorded') ORDER BY id DESC LIMIT 1`;
-		return (
-			(this.#statement(sql).pluck().get(id) as string | null | undefined) ??
-			null
-		);
-	}
+  /** The down SQL as it was when the migration was applied last; `null` where none was kept. */
+  keptDown(id: number): string | null {
+    if (!this.keepsLog) return null
+    const sql = `SELECT down_sql FROM main.migration_log
+      WHERE migration_id = ? AND direction = 'up' AND outcome IN ('done', 'recorded') ORDER BY id DESC LIMIT 1`
+    return (this.#statement(sql).pluck().get(id) as string | null | undefined) ?? null
+  }
 
-	#statement(sql: string): Statement {
-		const known = this.#prepared.get(sql);
-		if (known !== undefined) return known;
-		const statement = this.#db.prepare(sql);
-		this.#prepared.set(sql, statement);
-		return statement;
-	}
+  #statement(sql: string): Statement {
+    const known = this.#prepared.get(sql)
+    if (known !== undefined) return known
+    const statement = this.#db.prepare(sql)
+    this.#prepared.set(sql, statement)
+    return statement
+  }
 }

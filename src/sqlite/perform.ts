@@ -1,218 +1,193 @@
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { pathToFileURL } from "node:url";
-import type { Database } from "better-sqlite3";
-import { MigrationError } from "../core/errors.ts";
-import type { Source, Step, StepReport } from "../core/migration.ts";
-import { toldError } from "../core/outcome.ts";
-import { openGuarded } from "./database.ts";
-import { failure } from "./failure.ts";
-import { establish, Ledger } from "./ledger.ts";
-import type { FromRunner, RunnerResult, ToRunner } from "./messages.ts";
-import { Migrator, type RunResult } from "./migrator.ts";
-import { recordBegin, recordEnd, recordInterrupted } from "./run-record.ts";
-import { changesBetween, objectsOf } from "./schema-changes.ts";
-import { logRow, type Work } from "./step.ts";
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { pathToFileURL } from 'node:url'
+import type { Database } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
+import type { Source, Step, StepReport } from '../core/migration.ts'
+import { toldError } from '../core/outcome.ts'
+import { openGuarded } from './database.ts'
+import { failure } from './failure.ts'
+import { establish, Ledger } from './ledger.ts'
+import type { FromRunner, RunnerResult, ToRunner } from './messages.ts'
+import { Migrator, type RunResult } from './migrator.ts'
+import { recordBegin, recordEnd, recordInterrupted } from './run-record.ts'
+import { changesBetween, objectsOf } from './schema-changes.ts'
+import { logRow, type Work } from './step.ts'
 
 /** The most statements told in a second. */
-const TOLD_A_SECOND = 10;
+const TOLD_A_SECOND = 10
 
 /** Makes the run. Throws what kept it from beginning; what happens to its steps is in the result. */
 export async function performRun(
-	{ database, lockTimeoutMs }: { database: string; lockTimeoutMs: number },
-	{ run, steps }: ToRunner & { type: "run" },
-	say: (message: FromRunner) => void,
+  { database, lockTimeoutMs }: { database: string; lockTimeoutMs: number },
+  { run, steps }: ToRunner & { type: 'run' },
+  say: (message: FromRunner) => void,
 ): Promise<RunnerResult> {
-	let db = openForRun(database, lockTimeoutMs);
-	try {
-		const started = Date.now();
-		const clock = performance.now();
-		const startedAt = new Date(started).toISOString();
-		const notRun: StepReport[] = steps.map((step) => report(step));
-		const from = begin(db, () =>
-			recordBegin(db, run, startedAt, new Ledger(db).current(), notRun),
-		);
-		const before = objectsOf(db);
-		say({ type: "begun", startedAt, from, before });
-		const works = await Promise.all(steps.map(workOf));
-		const { steps: reports, error } = migrate(db, works, run, say);
-		if (error !== null) db = anew(db, database, lockTimeoutMs);
-		const told = toldError(run, reports, error);
-		const end: RunnerResult = {
-			steps: reports,
-			from,
-			to: new Ledger(db).current(),
-			schemaChanges: changesBetween(before, objectsOf(db)),
-			error: told?.toJSON() ?? null,
-			startedAt,
-			finishedAt: new Date().toISOString(),
-			durationMs: Math.round((performance.now() - clock) * 1000) / 1000,
-		};
-		record(db, () => {
-			const failed = reports.findIndex(({ status }) => status === "failed");
-			const work = works[failed];
-			if (work && error) {
-				new Ledger(db).log(
-					logRow(
-						{ runId: run.id },
-						work,
-						"failed",
-						started,
-						reports[failed]?.durationMs ?? 0,
-						error.message,
-					),
-				);
-			}
-			recordEnd(db, run, end);
-		});
-		return end;
-	} finally {
-		db.close();
-	}
+  let db = openForRun(database, lockTimeoutMs)
+  try {
+    const started = Date.now()
+    const clock = performance.now()
+    const startedAt = new Date(started).toISOString()
+    const notRun: StepReport[] = steps.map((step) => report(step))
+    const from = begin(db, () => recordBegin(db, run, startedAt, new Ledger(db).current(), notRun))
+    const before = objectsOf(db)
+    say({ type: 'begun', startedAt, from, before })
+    const works = await Promise.all(steps.map(workOf))
+    const { steps: reports, error } = migrate(db, works, run, say)
+    if (error !== null) db = anew(db, database, lockTimeoutMs)
+    const told = toldError(run, reports, error)
+    const end: RunnerResult = {
+      steps: reports,
+      from,
+      to: new Ledger(db).current(),
+      schemaChanges: changesBetween(before, objectsOf(db)),
+      error: told?.toJSON() ?? null,
+      startedAt,
+      finishedAt: new Date().toISOString(),
+      durationMs: Math.round((performance.now() - clock) * 1000) / 1000,
+    }
+    record(db, () => {
+      const failed = reports.findIndex(({ status }) => status === 'failed')
+      const work = works[failed]
+      if (work && error) {
+        new Ledger(db).log(
+          logRow({ runId: run.id }, work, 'failed', started, reports[failed]?.durationMs ?? 0, error.message),
+        )
+      }
+      recordEnd(db, run, end)
+    })
+    return end
+  } finally {
+    db.close()
+  }
 }
 
 /** The connection of a run: in WAL, each commit synced, foreign keys off from the beginning. */
 function openForRun(database: string, lockTimeoutMs: number): Database {
-	const db = openGuarded(database, { timeout: lockTimeoutMs });
-	try {
-		switchToWal(db, lockTimeoutMs);
-		db.pragma("synchronous = FULL");
-		db.pragma("foreign_keys = OFF");
-		return db;
-	} catch (error) {
-		db.close();
-		throw error;
-	}
+  const db = openGuarded(database, { timeout: lockTimeoutMs })
+  try {
+    switchToWal(db, lockTimeoutMs)
+    db.pragma('synchronous = FULL')
+    db.pragma('foreign_keys = OFF')
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
 }
 
 /** A reader of a database in another journal mode keeps it from being switched, and SQLite does not always wait for it. */
 function switchToWal(db: Database, lockTimeoutMs: number): void {
-	const deadline = performance.now() + lockTimeoutMs;
-	const pause = new Int32Array(new SharedArrayBuffer(4));
-	for (;;) {
-		try {
-			const mode = db.pragma("journal_mode = WAL", { simple: true });
-			if (mode === "wal") return;
-			throw new MigrationError(
-				"database-unavailable",
-				`the database stays in the journal mode ${mode}; WAL needs a local file system`,
-			);
-		} catch (error) {
-			const locked = failure(error, "internal").code === "database-locked";
-			if (!locked || performance.now() >= deadline) throw error;
-			Atomics.wait(pause, 0, 0, 20);
-		}
-	}
+  const deadline = performance.now() + lockTimeoutMs
+  const pause = new Int32Array(new SharedArrayBuffer(4))
+  for (;;) {
+    try {
+      const mode = db.pragma('journal_mode = WAL', { simple: true })
+      if (mode === 'wal') return
+      throw new MigrationError(
+        'database-unavailable',
+        `the database stays in the journal mode ${mode}; WAL needs a local file system`,
+      )
+    } catch (error) {
+      const locked = failure(error, 'internal').code === 'database-locked'
+      if (!locked || performance.now() >= deadline) throw error
+      Atomics.wait(pause, 0, 0, 20)
+    }
+  }
 }
 
 /** Our tables, the ends of runs that have died, and the row of this run, in one commit. Gives the current id. */
 function begin(db: Database, recordRow: () => void): number | null {
-	const write = db.transaction(() => {
-		establish(db, ["migrations", "migration_log", "migration_runs"]);
-		recordInterrupted(db, new Date().toISOString());
-		recordRow();
-		return new Ledger(db).current();
-	});
-	return write.immediate();
+  const write = db.transaction(() => {
+    establish(db, ['migrations', 'migration_log', 'migration_runs'])
+    recordInterrupted(db, new Date().toISOString())
+    recordRow()
+    return new Ledger(db).current()
+  })
+  return write.immediate()
 }
 
 function migrate(
-	db: Database,
-	works: readonly Work[],
-	run: { id: string; atomic: boolean },
-	say: (message: FromRunner) => void,
+  db: Database,
+  works: readonly Work[],
+  run: { id: string; atomic: boolean },
+  say: (message: FromRunner) => void,
 ): RunResult {
-	const told: number[] = [];
-	return new Migrator(db, { log: () => {} }).run(works, {
-		runId: run.id,
-		atomic: run.atomic,
-		onStep: (step) => say({ type: "step", step }),
-		onStatement: (_, place) => {
-			const now = performance.now();
-			if (told.length >= TOLD_A_SECOND && now - (told[0] ?? 0) < 1000) return;
-			if (told.push(now) > TOLD_A_SECOND) told.shift();
-			const { line, text } = place();
-			say({ type: "statement", line, text });
-		},
-	});
+  const told: number[] = []
+  return new Migrator(db, { log: () => {} }).run(works, {
+    runId: run.id,
+    atomic: run.atomic,
+    onStep: (step) => say({ type: 'step', step }),
+    onStatement: (_, place) => {
+      const now = performance.now()
+      if (told.length >= TOLD_A_SECOND && now - (told[0] ?? 0) < 1000) return
+      if (told.push(now) > TOLD_A_SECOND) told.shift()
+      const { line, text } = place()
+      say({ type: 'statement', line, text })
+    },
+  })
 }
 
 /** After a failure another connection: a refused PRAGMA may have changed the old one. */
 function anew(db: Database, database: string, lockTimeoutMs: number): Database {
-	db.close();
-	const fresh = openGuarded(database, { timeout: lockTimeoutMs });
-	fresh.pragma("synchronous = FULL");
-	// What a failed step has left in the WAL would keep a full disk full. Busy readers only put it off.
-	fresh.pragma("wal_checkpoint(TRUNCATE)");
-	return fresh;
+  db.close()
+  const fresh = openGuarded(database, { timeout: lockTimeoutMs })
+  fresh.pragma('synchronous = FULL')
+  // What a failed step has left in the WAL would keep a full disk full. Busy readers only put it off.
+  fresh.pragma('wal_checkpoint(TRUNCATE)')
+  return fresh
 }
 
 /** Writes the end of a run. The steps are committed and told whether or not this succeeds; the next run finds what is missing. */
 function record(db: Database, write: () => void): void {
-	try {
-		db.transaction(write).immediate();
-	} catch (error) {
-		console.error("the end of the run could not be recorded", error);
-	}
+  try {
+    db.transaction(write).immediate()
+  } catch (error) {
+    console.error('the end of the run could not be recorded', error)
+  }
 }
 
 function report({ id, name, direction }: Step): StepReport {
-	return {
-		id,
-		name,
-		direction,
-		status: "not-run",
-		statements: null,
-		durationMs: null,
-	};
+  return {
+    id,
+    name,
+    direction,
+    status: 'not-run',
+    statements: null,
+    durationMs: null,
+  }
 }
 
-async function workOf({
-	id,
-	name,
-	direction,
-	source,
-	checksum,
-	keep,
-}: Step): Promise<Work> {
-	const body =
-		source?.kind === "code"
-			? await functionOf(source, direction)
-			: (source?.text ?? null);
-	return {
-		id,
-		name,
-		direction,
-		file: source?.file ?? null,
-		checksum,
-		keep,
-		body,
-	};
+async function workOf({ id, name, direction, source, checksum, keep }: Step): Promise<Work> {
+  const body = source?.kind === 'code' ? await functionOf(source, direction) : (source?.text ?? null)
+  return {
+    id,
+    name,
+    direction,
+    file: source?.file ?? null,
+    checksum,
+    keep,
+    body,
+  }
 }
 
 /** The function that a module exports. What keeps it from being loaded is thrown when its step runs, and not before. */
 async function functionOf(
-	source: Source & { kind: "code" },
-	direction: "up" | "down",
+  source: Source & { kind: 'code' },
+  direction: 'up' | 'down',
 ): Promise<(db: Database) => unknown> {
-	try {
-		const bytes = await readFile(source.path);
-		if (createHash("sha256").update(bytes).digest("hex") !== source.sha256) {
-			throw new Error("the file has changed since the run began; post again");
-		}
-		const module = (await import(pathToFileURL(source.path).href)) as Record<
-			string,
-			unknown
-		>;
-		const found =
-			module[direction] ??
-			(module.default as Record<string, unknown> | undefined)?.[direction];
-		if (typeof found !== "function")
-			throw new Error(`it exports no function ${direction}`);
-		return found as (db: Database) => unknown;
-	} catch (error) {
-		return () => {
-			throw error;
-		};
-	}
+  try {
+    const bytes = await readFile(source.path)
+    if (createHash('sha256').update(bytes).digest('hex') !== source.sha256) {
+      throw new Error('the file has changed since the run began; post again')
+    }
+    const module = (await import(pathToFileURL(source.path).href)) as Record<string, unknown>
+    const found = module[direction] ?? (module.default as Record<string, unknown> | undefined)?.[direction]
+    if (typeof found !== 'function') throw new Error(`it exports no function ${direction}`)
+    return found as (db: Database) => unknown
+  } catch (error) {
+    return () => {
+      throw error
+    }
+  }
 }

@@ -1,153 +1,138 @@
-import { type Stats, statSync } from "node:fs";
-import Sqlite, { type Database } from "better-sqlite3";
-import type { Applied, Running } from "../core/migration.ts";
-import type { History } from "../core/plan.ts";
-import { failure } from "./failure.ts";
-import { examine, Ledger, type Table } from "./ledger.ts";
-import { isLocked } from "./lock.ts";
+import { type Stats, statSync } from 'node:fs'
+import Sqlite, { type Database } from 'better-sqlite3'
+import type { Applied, Running } from '../core/migration.ts'
+import type { History } from '../core/plan.ts'
+import { failure } from './failure.ts'
+import { examine, Ledger, type Table } from './ledger.ts'
+import { isLocked } from './lock.ts'
 
-const NOTHING: History = { applied: [], foreignTable: null };
+const NOTHING: History = { applied: [], foreignTable: null }
 
 /**
  * Reads what the database remembers, over a read-only connection that never waits for a lock. What it gives is the same
  * object until another connection has committed.
  */
 export class RecordReader {
-	readonly #file: string;
-	#open: { db: Database; dev: number; ino: number } | null = null;
-	#known: { version: unknown; history: History } | null = null;
+  readonly #file: string
+  #open: { db: Database; dev: number; ino: number } | null = null
+  #known: { version: unknown; history: History } | null = null
 
-	constructor(file: string) {
-		this.#file = file;
-	}
+  constructor(file: string) {
+    this.#file = file
+  }
 
-	/** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */
-	read(): History {
-		return this.#asking((db) => {
-			const version = db.pragma("data_version", { simple: true });
-			if (this.#known !== null && this.#known.version === version)
-				return this.#known.history;
-			const history = db.transaction(() => historyOf(db))();
-			this.#known = { version, history };
-			return history;
-		}, NOTHING);
-	}
+  /** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */
+  read(): History {
+    return this.#asking((db) => {
+      const version = db.pragma('data_version', { simple: true })
+      if (this.#known !== null && this.#known.version === version) return this.#known.history
+      const history = db.transaction(() => historyOf(db))()
+      this.#known = { version, history }
+      return history
+    }, NOTHING)
+  }
 
-	/** The down SQL that the log kept for migration `id`. */
-	keptDown(id: number): string | null {
-		return this.#asking((db) => new Ledger(db).keptDown(id), null);
-	}
+  /** The down SQL that the log kept for migration `id`. */
+  keptDown(id: number): string | null {
+    return this.#asking((db) => new Ledger(db).keptDown(id), null)
+  }
 
-	/** The run that holds the lock. */
-	running(): Running | "unknown" | null {
-		try {
-			if (!isLocked(this.#file)) return null;
-			return this.#asking(runningOf, null) ?? "unknown";
-		} catch {
-			return "unknown";
-		}
-	}
+  /** The run that holds the lock. */
+  running(): Running | 'unknown' | null {
+    try {
+      if (!isLocked(this.#file)) return null
+      return this.#asking(runningOf, null) ?? 'unknown'
+    } catch {
+      return 'unknown'
+    }
+  }
 
-	close(): void {
-		this.#forget();
-	}
+  close(): void {
+    this.#forget()
+  }
 
-	#asking<T>(ask: (db: Database) => T, absent: T): T {
-		try {
-			const db = this.#connection();
-			return db === null ? absent : ask(db);
-		} catch (error) {
-			this.#forget();
-			throw failure(error, "database-unavailable");
-		}
-	}
+  #asking<T>(ask: (db: Database) => T, absent: T): T {
+    try {
+      const db = this.#connection()
+      return db === null ? absent : ask(db)
+    } catch (error) {
+      this.#forget()
+      throw failure(error, 'database-unavailable')
+    }
+  }
 
-	/** The connection to the file that bears the name now: it may have been replaced, and a ghost must not be believed. */
-	#connection(): Database | null {
-		const found = stat(this.#file);
-		if (
-			this.#open !== null &&
-			(found?.ino !== this.#open.ino || found.dev !== this.#open.dev)
-		)
-			this.#forget();
-		if (found === undefined) return null;
-		this.#open ??= {
-			db: new Sqlite(this.#file, { readonly: true, timeout: 0 }),
-			dev: found.dev,
-			ino: found.ino,
-		};
-		return this.#open.db;
-	}
+  /** The connection to the file that bears the name now: it may have been replaced, and a ghost must not be believed. */
+  #connection(): Database | null {
+    const found = stat(this.#file)
+    if (this.#open !== null && (found?.ino !== this.#open.ino || found.dev !== this.#open.dev)) this.#forget()
+    if (found === undefined) return null
+    this.#open ??= {
+      db: new Sqlite(this.#file, { readonly: true, timeout: 0 }),
+      dev: found.dev,
+      ino: found.ino,
+    }
+    return this.#open.db
+  }
 
-	#forget(): void {
-		this.#open?.db.close();
-		this.#open = null;
-		this.#known = null;
-	}
+  #forget(): void {
+    this.#open?.db.close()
+    this.#open = null
+    this.#known = null
+  }
 }
 
 // Never fs.open: closing such a descriptor would drop the locks that SQLite holds in this process.
 function stat(path: string): Stats | undefined {
-	return statSync(path, { throwIfNoEntry: false });
+  return statSync(path, { throwIfNoEntry: false })
 }
 
 function historyOf(db: Database): History {
-	const tables: Table[] = ["migrations", "migration_log", "migration_runs"];
-	const found = tables.map((table) => [table, examine(db, table)] as const);
-	const foreign = found.find(([, state]) => state === "foreign");
-	if (foreign !== undefined) return { applied: [], foreignTable: foreign[0] };
-	const [migrations, log, runs] = found.map(([, state]) => state === "ours");
-	if (!migrations) return NOTHING;
-	const rows = new Ledger(db).applied();
-	if (rows.some(({ id }) => !Number.isSafeInteger(id) || id < 0))
-		return { applied: [], foreignTable: "migrations" };
-	const logged = log
-		? lastAttempts(db, runs === true)
-		: new Map<number, Logged>();
-	return {
-		applied: rows.map((row) => appliedFrom(row, logged.get(row.id))),
-		foreignTable: null,
-	};
+  const tables: Table[] = ['migrations', 'migration_log', 'migration_runs']
+  const found = tables.map((table) => [table, examine(db, table)] as const)
+  const foreign = found.find(([, state]) => state === 'foreign')
+  if (foreign !== undefined) return { applied: [], foreignTable: foreign[0] }
+  const [migrations, log, runs] = found.map(([, state]) => state === 'ours')
+  if (!migrations) return NOTHING
+  const rows = new Ledger(db).applied()
+  if (rows.some(({ id }) => !Number.isSafeInteger(id) || id < 0)) return { applied: [], foreignTable: 'migrations' }
+  const logged = log ? lastAttempts(db, runs === true) : new Map<number, Logged>()
+  return {
+    applied: rows.map((row) => appliedFrom(row, logged.get(row.id))),
+    foreignTable: null,
+  }
 }
 
 interface Logged {
-	readonly id: number;
-	readonly name: string;
-	readonly checksum: string | null;
-	readonly kept: 0 | 1;
-	readonly durationMs: number;
-	readonly actor: string | null;
+  readonly id: number
+  readonly name: string
+  readonly checksum: string | null
+  readonly kept: 0 | 1
+  readonly durationMs: number
+  readonly actor: string | null
 }
 
 /** The last success of each migration, by its id. */
 function lastAttempts(db: Database, withRuns: boolean): Map<number, Logged> {
-	const actor = withRuns
-		? "(SELECT actor FROM main.migration_runs r WHERE r.id = l.run_id)"
-		: "NULL";
-	const sql = `SELECT migration_id AS id, name, checksum, down_sql IS NOT NULL AS kept, duration_ms AS durationMs, ${actor} AS actor
-    FROM main.migration_log l WHERE direction = 'up' AND outcome IN ('done', 'recorded') ORDER BY l.id`;
-	return new Map(
-		(db.prepare(sql).all() as Logged[]).map((row) => [row.id, row]),
-	);
+  const actor = withRuns ? '(SELECT actor FROM main.migration_runs r WHERE r.id = l.run_id)' : 'NULL'
+  const sql = `SELECT migration_id AS id, name, checksum, down_sql IS NOT NULL AS kept, duration_ms AS durationMs, ${actor} AS actor
+    FROM main.migration_log l WHERE direction = 'up' AND outcome IN ('done', 'recorded') ORDER BY l.id`
+  return new Map((db.prepare(sql).all() as Logged[]).map((row) => [row.id, row]))
 }
 
-function appliedFrom(
-	row: { id: number; name: string; insertedAt: string },
-	logged: Logged | undefined,
-): Applied {
-	// Under another name it was applied by another program, which keeps no log.
-	const own = logged?.name === row.name ? logged : undefined;
-	return {
-		...row,
-		checksum: own?.checksum ?? null,
-		keptDown: own?.kept === 1,
-		durationMs: own?.durationMs ?? null,
-		appliedBy: own?.actor ?? null,
-	};
+function appliedFrom(row: { id: number; name: string; insertedAt: string }, logged: Logged | undefined): Applied {
+  // Under another name it was applied by another program, which keeps no log.
+  const own = logged?.name === row.name ? logged : undefined
+  return {
+    ...row,
+    checksum: own?.checksum ?? null,
+    keptDown: own?.kept === 1,
+    durationMs: own?.durationMs ?? null,
+    appliedBy: own?.actor ?? null,
+  }
 }
 
 function runningOf(db: Database): Running | null {
-	if (examine(db, "migration_runs") !== "ours") return null;
-	const sql = `SELECT id, kind, started_at AS startedAt, actor FROM main.migration_runs WHERE status = 'running' ORDER BY id DESC LIMIT 1`;
-	return (db.prepare(sql).get() as Running | undefined) ?? null;
+  if (examine(db, 'migration_runs') !== 'ours') return null
+  const sql = `SELECT id, kind, started_at AS startedAt, actor FROM main.migration_runs WHERE status = 'running' ORDER BY id DESC LIMIT 1`
+  return (db.prepare(sql).get() as Running | undefined) ?? null
 }

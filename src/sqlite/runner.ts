@@ -1,94 +1,83 @@
 // The entry of the process that makes one run and then ends. It is given nothing but a channel to its parent.
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import Sqlite, { type Database } from "better-sqlite3";
-import { asMigrationError, MigrationError } from "../core/errors.ts";
-import { failure } from "./failure.ts";
-import { takeLock } from "./lock.ts";
-import type { FromRunner, ToRunner } from "./messages.ts";
-import { performRun } from "./perform.ts";
-import { settleRun } from "./settle.ts";
-import { dieWith } from "./watchdog.ts";
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import Sqlite, { type Database } from 'better-sqlite3'
+import { asMigrationError, MigrationError } from '../core/errors.ts'
+import { failure } from './failure.ts'
+import { takeLock } from './lock.ts'
+import type { FromRunner, ToRunner } from './messages.ts'
+import { performRun } from './perform.ts'
+import { settleRun } from './settle.ts'
+import { dieWith } from './watchdog.ts'
 
-const POLL_MS = 20;
+const POLL_MS = 20
 /** Another server that looks whether the lock is held has it for a moment: that must not look like a run. */
-const PATIENCE_MS = 100;
+const PATIENCE_MS = 100
 
 let claim: {
-	database: string;
-	lockTimeoutMs: number;
-	lock: Disposable;
-} | null = null;
+  database: string
+  lockTimeoutMs: number
+  lock: Disposable
+} | null = null
 
-dieWith(Number(process.argv[2]));
+dieWith(Number(process.argv[2]))
 // The parent has ended while this process was idle; a busy one is ended by the watchdog.
-process.on("disconnect", () => process.exit());
-process.on("message", (message: ToRunner) => void answer(message));
+process.on('disconnect', () => process.exit())
+process.on('message', (message: ToRunner) => void answer(message))
 
 async function answer(message: ToRunner): Promise<void> {
-	try {
-		if (message.type === "claim") await tryToClaim(message);
-		else if (message.type === "run")
-			leave({
-				type: "result",
-				result: await performRun(claimed(), message, say),
-			});
-		else if (message.type === "settle")
-			leave({ type: "result", result: settleRun(claimed(), message) });
-		else leave({ type: "busy" });
-	} catch (error) {
-		const known =
-			error instanceof MigrationError ? error : failure(error, "internal");
-		if (known.code === "internal") console.error(error);
-		leave({ type: "refused", error: asMigrationError(known).toJSON() });
-	}
+  try {
+    if (message.type === 'claim') await tryToClaim(message)
+    else if (message.type === 'run')
+      leave({
+        type: 'result',
+        result: await performRun(claimed(), message, say),
+      })
+    else if (message.type === 'settle') leave({ type: 'result', result: settleRun(claimed(), message) })
+    else leave({ type: 'busy' })
+  } catch (error) {
+    const known = error instanceof MigrationError ? error : failure(error, 'internal')
+    if (known.code === 'internal') console.error(error)
+    leave({ type: 'refused', error: asMigrationError(known).toJSON() })
+  }
 }
 
 /** Waits for the run lock, then recovers what a dead process has left in the database. */
-async function tryToClaim({
-	database,
-	lockTimeoutMs,
-	waitMs,
-}: ToRunner & { type: "claim" }): Promise<void> {
-	mkdirSync(dirname(database), { recursive: true });
-	const deadline = performance.now() + Math.max(waitMs, PATIENCE_MS);
-	let lock = takeLock(database);
-	while (lock === null && performance.now() < deadline) {
-		await delay(POLL_MS);
-		lock = takeLock(database);
-	}
-	if (lock === null) return leave({ type: "busy" });
-	claim = { database, lockTimeoutMs, lock };
-	if (existsSync(database))
-		recover(new Sqlite(database, { timeout: lockTimeoutMs }));
-	say({ type: "claimed" });
+async function tryToClaim({ database, lockTimeoutMs, waitMs }: ToRunner & { type: 'claim' }): Promise<void> {
+  mkdirSync(dirname(database), { recursive: true })
+  const deadline = performance.now() + Math.max(waitMs, PATIENCE_MS)
+  let lock = takeLock(database)
+  while (lock === null && performance.now() < deadline) {
+    await delay(POLL_MS)
+    lock = takeLock(database)
+  }
+  if (lock === null) return leave({ type: 'busy' })
+  claim = { database, lockTimeoutMs, lock }
+  if (existsSync(database)) recover(new Sqlite(database, { timeout: lockTimeoutMs }))
+  say({ type: 'claimed' })
 }
 
 /** The first read rolls back a hot journal, which a read-only connection could not. */
 function recover(db: Database): void {
-	try {
-		db.prepare("SELECT count(*) FROM sqlite_schema").get();
-	} finally {
-		db.close();
-	}
+  try {
+    db.prepare('SELECT count(*) FROM sqlite_schema').get()
+  } finally {
+    db.close()
+  }
 }
 
 function claimed(): NonNullable<typeof claim> {
-	if (claim === null)
-		throw new MigrationError(
-			"internal",
-			"a runner was given a run before it had the lock",
-		);
-	return claim;
+  if (claim === null) throw new MigrationError('internal', 'a runner was given a run before it had the lock')
+  return claim
 }
 
 function say(message: FromRunner): void {
-	process.send?.(message);
+  process.send?.(message)
 }
 
 /** Says the last word, the lock given back before it, and ends when it has been flushed: what is queued dies with the process. */
 function leave(message: FromRunner): void {
-	claim?.lock[Symbol.dispose]();
-	process.send?.(message, () => process.exit());
+  claim?.lock[Symbol.dispose]()
+  process.send?.(message, () => process.exit())
 }

@@ -1,137 +1,111 @@
-import { NO_TRANSACTION, skipTrivia } from "../core/sql.ts";
+import { NO_TRANSACTION, skipTrivia } from '../core/sql.ts'
 
 /** `ordinary`: inside our transaction. `maintenance`: a `-- schemad:no-transaction` script, each statement on its own. */
-export type Rules = "ordinary" | "maintenance";
+export type Rules = 'ordinary' | 'maintenance'
 
-const ENDS_TRANSACTION = new Set(["BEGIN", "COMMIT", "END", "ROLLBACK"]);
+const ENDS_TRANSACTION = new Set(['BEGIN', 'COMMIT', 'END', 'ROLLBACK'])
 const ALLOWED_PRAGMAS = new Set([
-	"foreign_keys",
-	"defer_foreign_keys",
-	"foreign_key_check",
-	"foreign_key_list",
-	"integrity_check",
-	"quick_check",
-	"table_info",
-	"table_xinfo",
-	"table_list",
-	"index_list",
-	"index_info",
-	"index_xinfo",
-	"legacy_alter_table",
-	"user_version",
-	"application_id",
-]);
-const MAINTENANCE_PRAGMAS = new Set([
-	"page_size",
-	"auto_vacuum",
-	"optimize",
-	"incremental_vacuum",
-]);
-const WORD = /[A-Za-z_][\w$]*/y;
-const NAME =
-	/"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|[\w$\u0080-\uffff]+/y;
+  'foreign_keys',
+  'defer_foreign_keys',
+  'foreign_key_check',
+  'foreign_key_list',
+  'integrity_check',
+  'quick_check',
+  'table_info',
+  'table_xinfo',
+  'table_list',
+  'index_list',
+  'index_info',
+  'index_xinfo',
+  'legacy_alter_table',
+  'user_version',
+  'application_id',
+])
+const MAINTENANCE_PRAGMAS = new Set(['page_size', 'auto_vacuum', 'optimize', 'incremental_vacuum'])
+const WORD = /[A-Za-z_][\w$]*/y
+const NAME = /"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|[\w$\u0080-\uffff]+/y
 
 /** Why a statement may not run, in a sentence that names it and says what to do; `null` where it may. */
 export function refusal(statement: string, rules: Rules): string | null {
-	const { words, at } = opening(statement);
-	const [first = ""] = words;
-	if (rules === "maintenance") return maintenanceRefusal(statement, words, at);
-	if (first === "PRAGMA")
-		return pragmaRefusal(pragmaName(statement, at), ALLOWED_PRAGMAS);
-	if (
-		first === "ROLLBACK" &&
-		(words[1] === "TO" || (words[1] === "TRANSACTION" && words[2] === "TO"))
-	)
-		return null;
-	if (ENDS_TRANSACTION.has(first)) {
-		return `${first} is not allowed: each migration runs inside a transaction of its own; remove the statement`;
-	}
-	if (first === "ATTACH" || first === "DETACH") {
-		return `${first} is not allowed: a migration changes its own database only; remove the statement`;
-	}
-	if (first === "VACUUM") {
-		return `VACUUM cannot run inside a transaction: put it into a migration of its own that begins with the line '${NO_TRANSACTION}'`;
-	}
-	// EXPLAIN PRAGMA acts as PRAGMA does, when it is compiled.
-	if (first === "EXPLAIN")
-		return "EXPLAIN is not allowed: it changes nothing that a migration could want; remove the statement";
-	return null;
+  const { words, at } = opening(statement)
+  const [first = ''] = words
+  if (rules === 'maintenance') return maintenanceRefusal(statement, words, at)
+  if (first === 'PRAGMA') return pragmaRefusal(pragmaName(statement, at), ALLOWED_PRAGMAS)
+  if (first === 'ROLLBACK' && (words[1] === 'TO' || (words[1] === 'TRANSACTION' && words[2] === 'TO'))) return null
+  if (ENDS_TRANSACTION.has(first)) {
+    return `${first} is not allowed: each migration runs inside a transaction of its own; remove the statement`
+  }
+  if (first === 'ATTACH' || first === 'DETACH') {
+    return `${first} is not allowed: a migration changes its own database only; remove the statement`
+  }
+  if (first === 'VACUUM') {
+    return `VACUUM cannot run inside a transaction: put it into a migration of its own that begins with the line '${NO_TRANSACTION}'`
+  }
+  // EXPLAIN PRAGMA acts as PRAGMA does, when it is compiled.
+  if (first === 'EXPLAIN')
+    return 'EXPLAIN is not allowed: it changes nothing that a migration could want; remove the statement'
+  return null
 }
 
 /** Whether a statement may have acted on the connection by being compiled alone, as most PRAGMAs do. */
 export function actsWhenCompiled(statement: string): boolean {
-	const [first] = opening(statement).words;
-	return first === "PRAGMA" || first === "EXPLAIN";
+  const [first] = opening(statement).words
+  return first === 'PRAGMA' || first === 'EXPLAIN'
 }
 
-function maintenanceRefusal(
-	statement: string,
-	words: readonly string[],
-	at: number,
-): string | null {
-	const [first = ""] = words;
-	if (first === "PRAGMA")
-		return pragmaRefusal(pragmaName(statement, at), MAINTENANCE_PRAGMAS);
-	if (first === "ANALYZE" || first === "REINDEX") return null;
-	if (first === "VACUUM") {
-		const into =
-			words[1] === "INTO" || words[2] === "INTO" || /\bINTO\b/i.test(statement);
-		return into
-			? "VACUUM INTO is not allowed: it writes another file; remove the INTO"
-			: null;
-	}
-	return `${first || "this statement"} is not allowed after '${NO_TRANSACTION}': only VACUUM, ANALYZE, REINDEX and the PRAGMAs ${[...MAINTENANCE_PRAGMAS].join(", ")} may follow; move it to a migration of its own`;
+function maintenanceRefusal(statement: string, words: readonly string[], at: number): string | null {
+  const [first = ''] = words
+  if (first === 'PRAGMA') return pragmaRefusal(pragmaName(statement, at), MAINTENANCE_PRAGMAS)
+  if (first === 'ANALYZE' || first === 'REINDEX') return null
+  if (first === 'VACUUM') {
+    const into = words[1] === 'INTO' || words[2] === 'INTO' || /\bINTO\b/i.test(statement)
+    return into ? 'VACUUM INTO is not allowed: it writes another file; remove the INTO' : null
+  }
+  return `${first || 'this statement'} is not allowed after '${NO_TRANSACTION}': only VACUUM, ANALYZE, REINDEX and the PRAGMAs ${[...MAINTENANCE_PRAGMAS].join(', ')} may follow; move it to a migration of its own`
 }
 
-function pragmaRefusal(
-	name: string | null,
-	allowed: ReadonlySet<string>,
-): string | null {
-	if (name !== null && allowed.has(name)) return null;
-	return `PRAGMA ${name ?? ""} is not allowed: it would outlive the migration; allowed are ${[...allowed].join(", ")}`;
+function pragmaRefusal(name: string | null, allowed: ReadonlySet<string>): string | null {
+  if (name !== null && allowed.has(name)) return null
+  return `PRAGMA ${name ?? ''} is not allowed: it would outlive the migration; allowed are ${[...allowed].join(', ')}`
 }
 
 /** The name of a PRAGMA, without its schema and quotes, in lower case; `null` where it cannot be read. */
 function pragmaName(statement: string, at: number): string | null {
-	const first = nameAt(statement, skipTrivia(statement, at));
-	if (first === null) return null;
-	const dot = skipTrivia(statement, first.end);
-	if (statement[dot] !== ".") return first.name;
-	return nameAt(statement, skipTrivia(statement, dot + 1))?.name ?? null;
+  const first = nameAt(statement, skipTrivia(statement, at))
+  if (first === null) return null
+  const dot = skipTrivia(statement, first.end)
+  if (statement[dot] !== '.') return first.name
+  return nameAt(statement, skipTrivia(statement, dot + 1))?.name ?? null
 }
 
-function nameAt(
-	statement: string,
-	at: number,
-): { name: string; end: number } | null {
-	NAME.lastIndex = at;
-	const found = NAME.exec(statement)?.[0];
-	if (found === undefined) return null;
-	const bare = /^["'`[]/.test(found) ? found.slice(1, -1) : found;
-	return { name: bare.toLowerCase(), end: at + found.length };
+function nameAt(statement: string, at: number): { name: string; end: number } | null {
+  NAME.lastIndex = at
+  const found = NAME.exec(statement)?.[0]
+  if (found === undefined) return null
+  const bare = /^["'`[]/.test(found) ? found.slice(1, -1) : found
+  return { name: bare.toLowerCase(), end: at + found.length }
 }
 
 /** Up to three words that a statement begins with, in capitals, and where the first of them ends. */
 function opening(statement: string): { words: string[]; at: number } {
-	const found = leadingWords(statement);
-	// While two other statements run on the connection, SQLite puts `-- ` before each line of the text that it tells.
-	if (found.words.length === 0 && statement.includes("-- "))
-		return leadingWords(statement.replace(/^-- /gm, ""));
-	return found;
+  const found = leadingWords(statement)
+  // While two other statements run on the connection, SQLite puts `-- ` before each line of the text that it tells.
+  if (found.words.length === 0 && statement.includes('-- ')) return leadingWords(statement.replace(/^-- /gm, ''))
+  return found
 }
 
 function leadingWords(statement: string): { words: string[]; at: number } {
-	const words: string[] = [];
-	let at = 0;
-	let end = 0;
-	while (words.length < 3) {
-		end = skipTrivia(statement, end);
-		WORD.lastIndex = end;
-		const word = WORD.exec(statement)?.[0];
-		if (word === undefined) break;
-		end += word.length;
-		if (words.length === 0) at = end;
-		words.push(word.toUpperCase());
-	}
-	return { words, at };
+  const words: string[] = []
+  let at = 0
+  let end = 0
+  while (words.length < 3) {
+    end = skipTrivia(statement, end)
+    WORD.lastIndex = end
+    const word = WORD.exec(statement)?.[0]
+    if (word === undefined) break
+    end += word.length
+    if (words.length === 0) at = end
+    words.push(word.toUpperCase())
+  }
+  return { words, at }
 }

@@ -1,306 +1,240 @@
-import { randomBytes } from "node:crypto";
-import type { Database } from "better-sqlite3";
-import { MigrationError } from "../core/errors.ts";
-import { isMaintenance, skipTrivia } from "../core/sql.ts";
-import { stepFailure } from "./failure.ts";
-import {
-	censusBefore,
-	mayHaveForeignKeys,
-	refuseNewViolations,
-} from "./foreign-keys.ts";
-import { guardOf, type Place, Watched } from "./guard.ts";
-import type { Ledger, LogRow } from "./ledger.ts";
-import { inTransaction } from "./transaction.ts";
-import {
-	fingerprint,
-	hasForeignTriggers,
-	namesOurTables,
-	refuseTriggers,
-	temporaries,
-} from "./untouched.ts";
+import { randomBytes } from 'node:crypto'
+import type { Database } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
+import { isMaintenance, skipTrivia } from '../core/sql.ts'
+import { stepFailure } from './failure.ts'
+import { censusBefore, mayHaveForeignKeys, refuseNewViolations } from './foreign-keys.ts'
+import { guardOf, type Place, Watched } from './guard.ts'
+import type { Ledger, LogRow } from './ledger.ts'
+import { inTransaction } from './transaction.ts'
+import { fingerprint, hasForeignTriggers, namesOurTables, refuseTriggers, temporaries } from './untouched.ts'
 
 /** A step ready to be executed. */
 export interface Work {
-	readonly id: number;
-	readonly name: string;
-	readonly direction: "up" | "down";
-	readonly file: string | null;
-	readonly checksum: string | null;
-	/** The down SQL to keep in the log. */
-	readonly keep: string | null;
-	/** A script, a function, or `null` for the down SQL that the log kept. */
-	readonly body: string | ((db: Database) => unknown) | null;
+  readonly id: number
+  readonly name: string
+  readonly direction: 'up' | 'down'
+  readonly file: string | null
+  readonly checksum: string | null
+  /** The down SQL to keep in the log. */
+  readonly keep: string | null
+  /** A script, a function, or `null` for the down SQL that the log kept. */
+  readonly body: string | ((db: Database) => unknown) | null
 }
 
 export interface Done {
-	readonly status: "done" | "skipped";
-	readonly statements: number | null;
-	readonly durationMs: number;
+  readonly status: 'done' | 'skipped'
+  readonly statements: number | null
+  readonly durationMs: number
 }
 
 /** What the steps of one run share. */
 export interface Session {
-	readonly db: Database;
-	readonly ledger: Ledger;
-	readonly runId: string | null;
-	readonly onStatement: (place: () => Place) => void;
-	/** A trigger may write to our tables. Once true it stays so for the run. */
-	wary: boolean;
-	/** A table may have a foreign key. Once true it stays so for the run. */
-	related: boolean;
-	/** A refused statement may have left its mark on the connection. */
-	spoiled: boolean;
+  readonly db: Database
+  readonly ledger: Ledger
+  readonly runId: string | null
+  readonly onStatement: (place: () => Place) => void
+  /** A trigger may write to our tables. Once true it stays so for the run. */
+  wary: boolean
+  /** A table may have a foreign key. Once true it stays so for the run. */
+  related: boolean
+  /** A refused statement may have left its mark on the connection. */
+  spoiled: boolean
 }
 
-export function openSession(
-	db: Database,
-	ledger: Ledger,
-	rest: Pick<Session, "runId" | "onStatement">,
-): Session {
-	return {
-		db,
-		ledger,
-		...rest,
-		wary: hasForeignTriggers(db),
-		related: mayHaveForeignKeys(db),
-		spoiled: false,
-	};
+export function openSession(db: Database, ledger: Ledger, rest: Pick<Session, 'runId' | 'onStatement'>): Session {
+  return {
+    db,
+    ledger,
+    ...rest,
+    wary: hasForeignTriggers(db),
+    related: mayHaveForeignKeys(db),
+    spoiled: false,
+  }
 }
 
 /** Executes one step in a transaction of its own, its rows in the same commit. Throws when nothing of it has happened. */
 export function executeStep(session: Session, work: Work): Done {
-	const script =
-		work.body ??
-		(session.ledger.isApplied(work.id)
-			? session.ledger.keptDown(work.id)
-			: null);
-	if (typeof script === "string" && isMaintenance(script))
-		return maintain(session, work, script);
-	return inTransaction(session.db, (commit) => {
-		const done = executeInside(session, work);
-		// What fails at the very end is this step's failure too.
-		named(work, undefined, commit);
-		return done;
-	});
+  const script = work.body ?? (session.ledger.isApplied(work.id) ? session.ledger.keptDown(work.id) : null)
+  if (typeof script === 'string' && isMaintenance(script)) return maintain(session, work, script)
+  return inTransaction(session.db, (commit) => {
+    const done = executeInside(session, work)
+    // What fails at the very end is this step's failure too.
+    named(work, undefined, commit)
+    return done
+  })
 }
 
 /** Executes one step in a transaction that the caller has opened, and will roll back when this throws. */
 export function executeInside(session: Session, work: Work): Done {
-	const started = Date.now();
-	const clock = performance.now();
-	if (!isDue(session.ledger, work))
-		return { status: "skipped", statements: null, durationMs: 0 };
-	const statements = changeOnly(session, work);
-	const durationMs = rounded(performance.now() - clock);
-	named(work, undefined, () =>
-		session.ledger.record(logRow(session, work, "done", started, durationMs)),
-	);
-	return { status: "done", statements, durationMs };
+  const started = Date.now()
+  const clock = performance.now()
+  if (!isDue(session.ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+  const statements = changeOnly(session, work)
+  const durationMs = rounded(performance.now() - clock)
+  named(work, undefined, () => session.ledger.record(logRow(session, work, 'done', started, durationMs)))
+  return { status: 'done', statements, durationMs }
 }
 
 /** The row of `migration_log` for an attempt at `work`. */
 export function logRow(
-	session: Pick<Session, "runId">,
-	work: Work,
-	outcome: LogRow["outcome"],
-	startedAt: number,
-	durationMs: number,
-	error: string | null = null,
+  session: Pick<Session, 'runId'>,
+  work: Work,
+  outcome: LogRow['outcome'],
+  startedAt: number,
+  durationMs: number,
+  error: string | null = null,
 ): LogRow {
-	return {
-		runId: session.runId,
-		migrationId: work.id,
-		name: work.name,
-		direction: work.direction,
-		outcome,
-		checksum: work.checksum,
-		downSql: work.keep,
-		startedAt: new Date(startedAt).toISOString(),
-		durationMs,
-		error,
-	};
+  return {
+    runId: session.runId,
+    migrationId: work.id,
+    name: work.name,
+    direction: work.direction,
+    outcome,
+    checksum: work.checksum,
+    downSql: work.keep,
+    startedAt: new Date(startedAt).toISOString(),
+    durationMs,
+    error,
+  }
 }
 
 /** Reads the state again, inside the transaction: `false` where an up is applied by now. Throws `history-moved`. */
 function isDue(ledger: Ledger, work: Work): boolean {
-	if (work.direction === "up" && ledger.isApplied(work.id)) return false;
-	const current = ledger.current();
-	const expected = work.direction === "up" ? work.id - 1 : work.id;
-	if ((current ?? -1) === expected) return true;
-	throw new MigrationError(
-		"history-moved",
-		`the current migration is ${current ?? "none"} and not ${expected} any more: another program has changed the history; look at it, then post again`,
-		{ id: work.id, name: work.name, direction: work.direction },
-	);
+  if (work.direction === 'up' && ledger.isApplied(work.id)) return false
+  const current = ledger.current()
+  const expected = work.direction === 'up' ? work.id - 1 : work.id
+  if ((current ?? -1) === expected) return true
+  throw new MigrationError(
+    'history-moved',
+    `the current migration is ${current ?? 'none'} and not ${expected} any more: another program has changed the history; look at it, then post again`,
+    { id: work.id, name: work.name, direction: work.direction },
+  )
 }
 
 /** Runs the change, and nothing but the change: all that section 4 of the promise forbids is looked for afterwards. */
 function changeOnly(session: Session, work: Work): number | null {
-	const { db } = session;
-	const savepoint = `schemad_${randomBytes(12).toString("hex")}`;
-	const body = work.body ?? keptDown(session, work);
-	if (typeof body === "string" && isMaintenance(body))
-		throw stepFailure(forbidden("it cannot run inside a transaction"), work);
-	const script = typeof body === "string" ? body : null;
-	// A function's statements are not known before they run.
-	const wary = session.wary || script === null || namesOurTables(script);
-	const before = wary ? fingerprint(db) : "";
-	const temporary = temporaries(db);
-	const census = session.related
-		? censusBefore(db)
-		: () => ({ tables: new Set<string>(), found: [] });
-	const legacy = db.pragma("legacy_alter_table", { simple: true });
-	db.exec(`SAVEPOINT ${savepoint}`);
-	const statements = perform(session, work, body);
-	named(work, undefined, () => {
-		refuseEscape(db, savepoint);
-		if (temporaries(db) !== temporary)
-			throw forbidden("it leaves something TEMP behind; drop it at its end");
-		if (wary) refuseTouched(db, before);
-		session.wary ||= wary && hasForeignTriggers(db);
-		session.related ||=
-			script === null ? mayHaveForeignKeys(db) : /references/i.test(script);
-		if (session.related) refuseNewViolations(db, census);
-	});
-	if (db.pragma("legacy_alter_table", { simple: true }) !== legacy)
-		db.pragma(`legacy_alter_table = ${legacy}`);
-	return statements;
+  const { db } = session
+  const savepoint = `schemad_${randomBytes(12).toString('hex')}`
+  const body = work.body ?? keptDown(session, work)
+  if (typeof body === 'string' && isMaintenance(body))
+    throw stepFailure(forbidden('it cannot run inside a transaction'), work)
+  const script = typeof body === 'string' ? body : null
+  // A function's statements are not known before they run.
+  const wary = session.wary || script === null || namesOurTables(script)
+  const before = wary ? fingerprint(db) : ''
+  const temporary = temporaries(db)
+  const census = session.related ? censusBefore(db) : () => ({ tables: new Set<string>(), found: [] })
+  const legacy = db.pragma('legacy_alter_table', { simple: true })
+  db.exec(`SAVEPOINT ${savepoint}`)
+  const statements = perform(session, work, body)
+  named(work, undefined, () => {
+    refuseEscape(db, savepoint)
+    if (temporaries(db) !== temporary) throw forbidden('it leaves something TEMP behind; drop it at its end')
+    if (wary) refuseTouched(db, before)
+    session.wary ||= wary && hasForeignTriggers(db)
+    session.related ||= script === null ? mayHaveForeignKeys(db) : /references/i.test(script)
+    if (session.related) refuseNewViolations(db, census)
+  })
+  if (db.pragma('legacy_alter_table', { simple: true }) !== legacy) db.pragma(`legacy_alter_table = ${legacy}`)
+  return statements
 }
 
 function keptDown(session: Session, work: Work): string {
-	const text = session.ledger.keptDown(work.id);
-	if (text !== null) return text;
-	throw new MigrationError(
-		"no-rollback",
-		`neither the directory nor the log has a rollback of migration ${work.id}`,
-	);
+  const text = session.ledger.keptDown(work.id)
+  if (text !== null) return text
+  throw new MigrationError('no-rollback', `neither the directory nor the log has a rollback of migration ${work.id}`)
 }
 
 /** Hands the script or the database over, every statement watched where the connection can be. */
-function perform(
-	session: Session,
-	work: Work,
-	body: string | ((db: Database) => unknown),
-): number | null {
-	const { db } = session;
-	const script = typeof body === "string" ? body : null;
-	const watched = new Watched(db, "ordinary", script, (one) =>
-		session.onStatement(() => one.place()),
-	);
-	try {
-		using _ = guardOf(db)?.watch(watched) ?? null;
-		if (typeof body === "string") db.exec(body);
-		else refusePromise(body(db));
-	} catch (error) {
-		throw stepFailure(
-			error,
-			work,
-			db.open && isSqliteError(error) ? watched.failed(error) : {},
-		);
-	} finally {
-		session.spoiled ||= watched.spoiled;
-	}
-	if (guardOf(db) === undefined) return null;
-	if (
-		script !== null &&
-		skipTrivia(watched.rest(), 0) !== watched.rest().length
-	) {
-		throw stepFailure(
-			forbidden("SQLite has left a part of the script unexecuted"),
-			work,
-			watched.place(),
-		);
-	}
-	return watched.count;
+function perform(session: Session, work: Work, body: string | ((db: Database) => unknown)): number | null {
+  const { db } = session
+  const script = typeof body === 'string' ? body : null
+  const watched = new Watched(db, 'ordinary', script, (one) => session.onStatement(() => one.place()))
+  try {
+    using _ = guardOf(db)?.watch(watched) ?? null
+    if (typeof body === 'string') db.exec(body)
+    else refusePromise(body(db))
+  } catch (error) {
+    throw stepFailure(error, work, db.open && isSqliteError(error) ? watched.failed(error) : {})
+  } finally {
+    session.spoiled ||= watched.spoiled
+  }
+  if (guardOf(db) === undefined) return null
+  if (script !== null && skipTrivia(watched.rest(), 0) !== watched.rest().length) {
+    throw stepFailure(forbidden('SQLite has left a part of the script unexecuted'), work, watched.place())
+  }
+  return watched.count
 }
 
 /** A `-- schemad:no-transaction` script: statements that are safe to run again, then its rows in a commit of their own. */
 function maintain(session: Session, work: Work, script: string): Done {
-	const { db, ledger } = session;
-	if (!isDue(ledger, work))
-		return { status: "skipped", statements: null, durationMs: 0 };
-	const started = Date.now();
-	const clock = performance.now();
-	const watched = new Watched(db, "maintenance", script, (one) =>
-		session.onStatement(() => one.place()),
-	);
-	named(work, watched, () => {
-		if (guardOf(db) === undefined)
-			throw forbidden(
-				"a no-transaction script needs a database that schemad opened",
-			);
-		using _ = guardOf(db)?.watch(watched) ?? null;
-		db.exec(script);
-	});
-	session.spoiled ||= watched.spoiled;
-	return inTransaction(db, (commit) => {
-		if (!isDue(ledger, work))
-			return { status: "skipped", statements: null, durationMs: 0 };
-		const durationMs = rounded(performance.now() - clock);
-		named(work, undefined, () =>
-			ledger.record(logRow(session, work, "done", started, durationMs)),
-		);
-		named(work, undefined, commit);
-		return { status: "done", statements: watched.count, durationMs };
-	});
+  const { db, ledger } = session
+  if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+  const started = Date.now()
+  const clock = performance.now()
+  const watched = new Watched(db, 'maintenance', script, (one) => session.onStatement(() => one.place()))
+  named(work, watched, () => {
+    if (guardOf(db) === undefined) throw forbidden('a no-transaction script needs a database that schemad opened')
+    using _ = guardOf(db)?.watch(watched) ?? null
+    db.exec(script)
+  })
+  session.spoiled ||= watched.spoiled
+  return inTransaction(db, (commit) => {
+    if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+    const durationMs = rounded(performance.now() - clock)
+    named(work, undefined, () => ledger.record(logRow(session, work, 'done', started, durationMs)))
+    named(work, undefined, commit)
+    return { status: 'done', statements: watched.count, durationMs }
+  })
 }
 
 /** The savepoint is there only if the transaction that it was set in still is. */
 function refuseEscape(db: Database, savepoint: string): void {
-	try {
-		db.exec(`RELEASE ${savepoint}`);
-	} catch (error) {
-		throw new MigrationError(
-			"forbidden-statement",
-			"it has ended the transaction that it ran in; look at what it left behind, then remove its COMMIT or ROLLBACK",
-			{},
-			{ cause: error },
-		);
-	}
+  try {
+    db.exec(`RELEASE ${savepoint}`)
+  } catch (error) {
+    throw new MigrationError(
+      'forbidden-statement',
+      'it has ended the transaction that it ran in; look at what it left behind, then remove its COMMIT or ROLLBACK',
+      {},
+      { cause: error },
+    )
+  }
 }
 
 function refuseTouched(db: Database, before: string): void {
-	refuseTriggers(db);
-	if (fingerprint(db) === before) return;
-	throw forbidden(
-		"it changes the tables that record the migrations; leave migrations, migration_log and migration_runs alone",
-	);
+  refuseTriggers(db)
+  if (fingerprint(db) === before) return
+  throw forbidden(
+    'it changes the tables that record the migrations; leave migrations, migration_log and migration_runs alone',
+  )
 }
 
 function refusePromise(given: unknown): void {
-	if (given === null || typeof given !== "object" || !("then" in given)) return;
-	if (given instanceof Promise) given.catch(() => {});
-	throw new Error(
-		"it returns a promise, and a migration is synchronous: what it does later would miss its transaction",
-	);
+  if (given === null || typeof given !== 'object' || !('then' in given)) return
+  if (given instanceof Promise) given.catch(() => {})
+  throw new Error('it returns a promise, and a migration is synchronous: what it does later would miss its transaction')
 }
 
 /** Does `act`; whatever it throws names the step. */
 function named<T>(work: Work, watched: Watched | undefined, act: () => T): T {
-	try {
-		return act();
-	} catch (error) {
-		throw stepFailure(
-			error,
-			work,
-			watched && isSqliteError(error) ? watched.failed(error) : {},
-		);
-	}
+  try {
+    return act()
+  } catch (error) {
+    throw stepFailure(error, work, watched && isSqliteError(error) ? watched.failed(error) : {})
+  }
 }
 
 function forbidden(message: string): MigrationError {
-	return new MigrationError("forbidden-statement", message);
+  return new MigrationError('forbidden-statement', message)
 }
 
 function isSqliteError(error: unknown): error is Error & { code: string } {
-	return (
-		error instanceof Error &&
-		"code" in error &&
-		String(error.code).startsWith("SQLITE_")
-	);
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_')
 }
 
 /** Milliseconds to a thousandth. */
 function rounded(ms: number): number {
-	return Math.round(ms * 1000) / 1000;
+  return Math.round(ms * 1000) / 1000
 }

@@ -1,199 +1,178 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import Sqlite from "better-sqlite3";
-import { onTestFinished } from "vitest";
-import type { Run } from "../../src/core/migration.ts";
-import { type Files, folderWith, temporaryFolder } from "./folder.ts";
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import Sqlite from 'better-sqlite3'
+import { onTestFinished } from 'vitest'
+import type { Run } from '../../src/core/migration.ts'
+import { type Files, folderWith, temporaryFolder } from './folder.ts'
 
-const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 
 export interface Answer {
-	readonly status: number;
-	readonly headers: Headers;
-	readonly text: string;
-	// What a test expects of a body, it says by its assertions.
-	readonly body: Record<string, unknown> & {
-		readonly run?: Run;
-		readonly code?: string;
-		readonly detail?: string;
-	};
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  // What a test expects of a body, it says by its assertions.
+  readonly body: Record<string, unknown> & {
+    readonly run?: Run
+    readonly code?: string
+    readonly detail?: string
+  }
 }
 
 export interface Server {
-	readonly url: string;
-	readonly database: string;
-	readonly migrations: string;
-	readonly process: ChildProcess;
-	/** The lines of the log so far, parsed. */
-	readonly log: Record<string, unknown>[];
-	get(path: string, headers?: Record<string, string>): Promise<Answer>;
-	post(path: string, init?: RequestInit): Promise<Answer>;
-	/** Resolves with the first line of the log, so far or later, for which `wanted` is true. */
-	logged(
-		wanted: (line: Record<string, unknown>) => boolean,
-	): Promise<Record<string, unknown>>;
-	/** The processes that this one has forked: runners. */
-	children(): number[];
-	/** Ends it and gives its exit code. */
-	stop(signal?: NodeJS.Signals): Promise<number | null>;
+  readonly url: string
+  readonly database: string
+  readonly migrations: string
+  readonly process: ChildProcess
+  /** The lines of the log so far, parsed. */
+  readonly log: Record<string, unknown>[]
+  get(path: string, headers?: Record<string, string>): Promise<Answer>
+  post(path: string, init?: RequestInit): Promise<Answer>
+  /** Resolves with the first line of the log, so far or later, for which `wanted` is true. */
+  logged(wanted: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>
+  /** The processes that this one has forked: runners. */
+  children(): number[]
+  /** Ends it and gives its exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>
 }
 
 export interface ServerOptions {
-	readonly files?: Files;
-	readonly migrations?: string;
-	readonly database?: string;
-	readonly env?: Readonly<Record<string, string>>;
+  readonly files?: Files
+  readonly migrations?: string
+  readonly database?: string
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Starts the service as a process of its own, on a free port; it is ended with the test. */
-export async function startServer(
-	options: ServerOptions = {},
-): Promise<Server> {
-	const migrations = options.migrations ?? folderWith(options.files ?? {});
-	const database = options.database ?? join(temporaryFolder(), "app.db");
-	const env = {
-		PATH: process.env.PATH ?? "",
-		DATABASE_URL: `sqlite:${database}`,
-		MIGRATIONS_DIR: migrations,
-		PORT: "0",
-	};
-	const child = spawn(process.execPath, [MAIN], {
-		env: { ...env, ...options.env },
-		stdio: ["ignore", "pipe", "pipe"],
-	});
-	onTestFinished(() => void child.kill("SIGKILL"));
-	let errors = "";
-	child.stderr.on("data", (data: Buffer) => {
-		errors += data;
-	});
-	const log: Record<string, unknown>[] = [];
-	const hearers = new Set<() => void>();
-	createInterface(child.stdout).on("line", (line) => {
-		log.push(JSON.parse(line) as Record<string, unknown>);
-		for (const hear of hearers) hear();
-	});
-	const logged = (wanted: (line: Record<string, unknown>) => boolean) =>
-		new Promise<Record<string, unknown>>((resolve, reject) => {
-			const look = () => {
-				const found = log.find(wanted);
-				if (found === undefined) return;
-				hearers.delete(look);
-				resolve(found);
-			};
-			hearers.add(look);
-			child.once("close", () =>
-				reject(new Error(`the server has ended: ${errors}`)),
-			);
-			look();
-		});
-	const listening = await logged(({ msg }) =>
-		String(msg).startsWith("listening on "),
-	);
-	const url = String(listening.msg).slice("listening on ".length);
-	return {
-		url,
-		database,
-		migrations,
-		process: child,
-		log,
-		logged,
-		get: (path, headers = {}) => ask(`${url}${path}`, { headers }),
-		post: (path, init = {}) =>
-			ask(`${url}${path}`, { method: "POST", ...init }),
-		children: () => childrenOf(child.pid ?? 0),
-		stop: async (signal = "SIGTERM") => {
-			if (child.exitCode !== null || child.signalCode !== null)
-				return child.exitCode;
-			const closed = once(child, "close");
-			child.kill(signal);
-			await closed;
-			return child.exitCode;
-		},
-	};
+export async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const migrations = options.migrations ?? folderWith(options.files ?? {})
+  const database = options.database ?? join(temporaryFolder(), 'app.db')
+  const env = {
+    PATH: process.env.PATH ?? '',
+    DATABASE_URL: `sqlite:${database}`,
+    MIGRATIONS_DIR: migrations,
+    PORT: '0',
+  }
+  const child = spawn(process.execPath, [MAIN], {
+    env: { ...env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let errors = ''
+  child.stderr.on('data', (data: Buffer) => {
+    errors += data
+  })
+  const log: Record<string, unknown>[] = []
+  const hearers = new Set<() => void>()
+  createInterface(child.stdout).on('line', (line) => {
+    log.push(JSON.parse(line) as Record<string, unknown>)
+    for (const hear of hearers) hear()
+  })
+  const logged = (wanted: (line: Record<string, unknown>) => boolean) =>
+    new Promise<Record<string, unknown>>((resolve, reject) => {
+      const look = () => {
+        const found = log.find(wanted)
+        if (found === undefined) return
+        hearers.delete(look)
+        resolve(found)
+      }
+      hearers.add(look)
+      child.once('close', () => reject(new Error(`the server has ended: ${errors}`)))
+      look()
+    })
+  const listening = await logged(({ msg }) => String(msg).startsWith('listening on '))
+  const url = String(listening.msg).slice('listening on '.length)
+  return {
+    url,
+    database,
+    migrations,
+    process: child,
+    log,
+    logged,
+    get: (path, headers = {}) => ask(`${url}${path}`, { headers }),
+    post: (path, init = {}) => ask(`${url}${path}`, { method: 'POST', ...init }),
+    children: () => childrenOf(child.pid ?? 0),
+    stop: async (signal = 'SIGTERM') => {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+      const closed = once(child, 'close')
+      child.kill(signal)
+      await closed
+      return child.exitCode
+    },
+  }
 }
 
 /** One request, its answer read to the end. */
-export async function ask(
-	url: string,
-	init: RequestInit = {},
-): Promise<Answer> {
-	const response = await fetch(url, init);
-	const text = await response.text();
-	const json = /json/.test(response.headers.get("content-type") ?? "");
-	return {
-		status: response.status,
-		headers: response.headers,
-		text,
-		body: json && text !== "" ? JSON.parse(text) : {},
-	};
+export async function ask(url: string, init: RequestInit = {}): Promise<Answer> {
+  const response = await fetch(url, init)
+  const text = await response.text()
+  const json = /json/.test(response.headers.get('content-type') ?? '')
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: json && text !== '' ? JSON.parse(text) : {},
+  }
 }
 
 /** The processes whose parent is `pid`, as the kernel says. */
 export function childrenOf(pid: number): number[] {
-	return readdirSync("/proc")
-		.filter((name) => /^\d+$/.test(name))
-		.filter((name) => parentOf(name) === pid)
-		.map(Number);
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => parentOf(name) === pid)
+    .map(Number)
 }
 
 function parentOf(pid: string): number {
-	try {
-		return Number(
-			/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1],
-		);
-	} catch {
-		// It has ended while we looked.
-		return -1;
-	}
+  try {
+    return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  } catch {
+    // It has ended while we looked.
+    return -1
+  }
 }
 
 /** Resolves when `condition` is true, asked again and again; the test's own time limit is the only one. */
-export async function until(
-	condition: () => boolean | Promise<boolean>,
-): Promise<void> {
-	while (!(await condition()))
-		await new Promise((resolve) => setTimeout(resolve, 10));
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
 /** All that a database holds, from a connection of our own: schema, rows, and whether it is sound. */
 export function contentOf(database: string): {
-	schema: unknown[];
-	rows: Record<string, unknown[]>;
-	integrity: unknown;
+  schema: unknown[]
+  rows: Record<string, unknown[]>
+  integrity: unknown
 } {
-	const db = new Sqlite(database, { readonly: true });
-	try {
-		const schema = db
-			.prepare(
-				`SELECT type, name, sql FROM sqlite_schema WHERE tbl_name NOT IN ('migration_log', 'migration_runs') ORDER BY name`,
-			)
-			.all();
-		const tables = (
-			schema as { type: string; name: string; sql: string | null }[]
-		).filter(({ type, sql }) => type === "table" && !/VIRTUAL/.test(sql ?? ""));
-		const rows = tables.map(
-			({ name }) =>
-				[name, db.prepare(`SELECT * FROM "${name}"`).all()] as const,
-		);
-		return {
-			schema,
-			rows: Object.fromEntries(rows),
-			integrity: db.pragma("integrity_check", { simple: true }),
-		};
-	} finally {
-		db.close();
-	}
+  const db = new Sqlite(database, { readonly: true })
+  try {
+    const schema = db
+      .prepare(
+        `SELECT type, name, sql FROM sqlite_schema WHERE tbl_name NOT IN ('migration_log', 'migration_runs') ORDER BY name`,
+      )
+      .all()
+    const tables = (schema as { type: string; name: string; sql: string | null }[]).filter(
+      ({ type, sql }) => type === 'table' && !/VIRTUAL/.test(sql ?? ''),
+    )
+    const rows = tables.map(({ name }) => [name, db.prepare(`SELECT * FROM "${name}"`).all()] as const)
+    return {
+      schema,
+      rows: Object.fromEntries(rows),
+      integrity: db.pragma('integrity_check', { simple: true }),
+    }
+  } finally {
+    db.close()
+  }
 }
 
 /** Rows that a query gives, over a connection of our own. */
 export function query(database: string, sql: string): unknown[] {
-	const db = new Sqlite(database, { readonly: true });
-	try {
-		return db.prepare(sql).all();
-	} finally {
-		db.close();
-	}
+  const db = new Sqlite(database, { readonly: true })
+  try {
+    return db.prepare(sql).all()
+  } finally {
+    db.close()
+  }
 }
