@@ -19,7 +19,7 @@ try {
   // One line, and no stack: whoever reads this has set a variable, and not written this code.
   const known = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('E')
   console.error(known ? `schemad: ${(error as Error).message}` : error)
-  process.exitCode = 1
+  process.exit(1)
 }
 
 async function serve(config: Config): Promise<void> {

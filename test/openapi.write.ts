@@ -1,0 +1,24 @@
+// Writes openapi/openapi.json from the routes' schemas: `npm run openapi`.
+import { writeFileSync } from 'node:fs'
+import { pino } from 'pino'
+import { packageVersion } from '../src/config.ts'
+import type { Engine } from '../src/core/engine.ts'
+import type { Runs } from '../src/core/runs.ts'
+import { buildApp } from '../src/http/app.ts'
+
+const nobody = new Proxy({}, { get: () => () => Promise.reject(new Error('nothing is asked here')) })
+const app = await buildApp({
+  engine: nobody as Engine,
+  runs: nobody as Runs,
+  status: () => Promise.reject(new Error('nothing is asked here')),
+  recent: () => Promise.reject(new Error('nothing is asked here')),
+  tokens: { inForce: false, identify: () => null },
+  allowedHosts: [],
+  corsOrigins: [],
+  closing: () => false,
+  newId: () => '0',
+  version: packageVersion(),
+  log: pino({ level: 'silent' }),
+})
+writeFileSync(new URL('../openapi/openapi.json', import.meta.url), `${JSON.stringify(app.swagger(), null, 2)}\n`)
+await app.close()
