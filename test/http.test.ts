@@ -103,7 +103,7 @@ describe('GET /migrations', () => {
     expect(text.replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME')).toBe(
       '[X] 0000 init_db  TIME\n[X] 0001 add_age  TIME\n[ ] 0002 add_tom\n\nApplied: 2\nPending: 1\n',
     )
-    expect(((await server.get('/migrations?state=pending')).body['migrations'] as unknown[]).length).toBe(1)
+    expect(((await server.get('/migrations?state=pending')).body.migrations as unknown[]).length).toBe(1)
     write(server.migrations, { '0000_init_db.up.sql': 'CREATE TABLE dogs (x);' })
     await until(async () =>
       (await server.get('/migrations', { accept: 'text/plain' })).text.includes('0000 init_db  2'),
@@ -197,7 +197,7 @@ describe('fault 37: a hostile or mistaken request', () => {
       code: 'invalid-request',
       retryable: false,
     })
-    expect(answer.body['title']).toEqual(expect.any(String))
+    expect(answer.body.title).toEqual(expect.any(String))
     expect(answer.body.detail).not.toMatch(/\n|Error|node_modules/)
     expect((await server.get('/migrations')).body).toMatchObject({ current: null })
   })
@@ -301,7 +301,7 @@ describe('fault 38: who may', () => {
       actor: 'migrate',
     })
     expect((await server.post('/rollback', { headers: bearer(ADMIN) })).body).toMatchObject({ actor: 'alice' })
-    expect((await server.get('/migrations', bearer(READ))).body['migrations']).toMatchObject([
+    expect((await server.get('/migrations', bearer(READ))).body.migrations).toMatchObject([
       { appliedBy: 'migrate' },
       {},
       {},
@@ -377,7 +377,7 @@ it('logs a line before each step as the ancestor prints it, with who and what', 
   expect(steps.map(({ msg }) => msg)).toEqual(['0 init_db', '1 add_age', '2 add_tom'])
   expect(steps[1]).toMatchObject({
     level: 30,
-    runId: body['id'],
+    runId: body.id,
     requestId: 'ci-42',
     actor: 'anonymous',
     migrationId: 1,
@@ -385,7 +385,7 @@ it('logs a line before each step as the ancestor prints it, with who and what', 
     direction: 'up',
   })
   expect(server.log.find(({ msg }) => msg === 'migrate succeeded')).toMatchObject({
-    runId: body['id'],
+    runId: body.id,
     durationMs: expect.any(Number),
   })
   await server.get('/livez')

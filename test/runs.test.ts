@@ -63,7 +63,7 @@ describe('while a migration runs', () => {
       const { status, body } = await server.get('/migrations')
       slowest = Math.max(slowest, performance.now() - begun)
       expect(status).toBe(200)
-      if (!ended) expect([0, 1, 2]).toContain(body['current'])
+      if (!ended) expect([0, 1, 2]).toContain(body.current)
       expect((await server.get('/livez')).status).toBe(200)
       reads += 1
     }
@@ -86,12 +86,12 @@ describe('while a migration runs', () => {
     const other = await startServer({ migrations: server.migrations, database: server.database })
     const running = server.post('/migrate')
     await server.logged(({ msg }) => msg === '1 busy')
-    const own = (await server.get('/migrations')).body['running'] as Run
+    const own = (await server.get('/migrations')).body.running as Run
     expect(own).toEqual({ id: expect.any(String), kind: 'migrate', startedAt: expect.any(String), actor: 'anonymous' })
-    expect((await other.get('/migrations')).body['running']).toEqual(own)
+    expect((await other.get('/migrations')).body.running).toEqual(own)
     expect((await other.post('/migrate?wait=0')).body).toMatchObject({ code: 'change-in-progress', running: own })
-    expect((await running).body['id']).toBe(own.id)
-    expect((await other.get('/migrations')).body['running']).toBeNull()
+    expect((await running).body.id).toBe(own.id)
+    expect((await other.get('/migrations')).body.running).toBeNull()
   })
 
   it('a queued run whose client leaves is dropped, and one that has begun goes on', async () => {
@@ -103,12 +103,12 @@ describe('while a migration runs', () => {
     await server.logged(({ msg }) => msg === '1 busy')
     const queued = new AbortController()
     const second = server.post('/rollback?wait=60', { signal: queued.signal }).catch(() => 'left')
-    await until(async () => (await server.get('/migrations')).body['running'] !== null)
+    await until(async () => (await server.get('/migrations')).body.running !== null)
     queued.abort()
     leaving.abort()
     expect(await Promise.all([first, second])).toEqual(['left', 'left'])
     await server.logged(({ msg }) => msg === 'migrate succeeded')
-    await until(async () => (await server.get('/migrations')).body['running'] === null)
+    await until(async () => (await server.get('/migrations')).body.running === null)
     expect((await server.get('/migrations')).body).toMatchObject({ current: 1 })
     expect(query(server.database, 'SELECT kind, status FROM migration_runs')).toEqual([
       { kind: 'migrate', status: 'succeeded' },
@@ -150,7 +150,7 @@ describe('several steps', () => {
     const { status, body } = await server.post('/migrate?dryRun=true&target=1')
     expect(status).toBe(200)
     expect(body).toMatchObject({ status: 'planned', from: null, to: 1, startedAt: null })
-    expect(body['steps']).toMatchObject([
+    expect(body.steps).toMatchObject([
       { id: 0, direction: 'up', status: 'not-run' },
       { id: 1, direction: 'up', status: 'not-run' },
     ])
@@ -190,10 +190,10 @@ it('fault 16: a migration that has gone is missing, and is rolled back by the lo
   const server = await startServer({ files: CATS })
   await server.post('/migrate')
   for (const file of ['0002_add_tom.up.sql', '0002_remove_tom.down.sql']) rmSync(join(server.migrations, file))
-  await until(async () => (await server.get('/migrations')).body['state'] === 'ahead')
+  await until(async () => (await server.get('/migrations')).body.state === 'ahead')
   const { body } = await server.get('/migrations')
   expect(body).toMatchObject({ state: 'ahead', current: 2, latest: 1, pending: 0 })
-  expect((body['migrations'] as unknown[])[2]).toMatchObject({
+  expect((body.migrations as unknown[])[2]).toMatchObject({
     id: 2,
     name: 'add_tom',
     state: 'missing',
@@ -478,7 +478,7 @@ describe('fault 34: two servers on one file', () => {
     const servers = await Promise.all([startServer({ migrations, database }), startServer({ migrations, database })])
     const answers = await Promise.all([...servers, ...servers].map((server) => server.post('/migrate')))
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
-    expect(answers.flatMap(({ body }) => body['steps'])).toHaveLength(20)
+    expect(answers.flatMap(({ body }) => body.steps)).toHaveLength(20)
     expect(query(database, 'SELECT count(*) AS n FROM migration_log')).toEqual([{ n: 20 }])
     expect(contentOf(database).integrity).toBe('ok')
   })
@@ -500,8 +500,8 @@ describe('fault 34: two servers on one file', () => {
       await one.post('/migrate')
       const [back, forth] = await Promise.all([one.post('/rollback?target=-1&wait=60'), other.post('/migrate?wait=60')])
       expect([back.status, forth.status]).toEqual([200, 200])
-      expect(back.body['steps']).toHaveLength(15)
-      expect([0, 15]).toContain((forth.body['steps'] as unknown[]).length)
+      expect(back.body.steps).toHaveLength(15)
+      expect([0, 15]).toContain((forth.body.steps as unknown[]).length)
     }
     const runs = (query(database, 'SELECT run_id AS id FROM migration_log ORDER BY id') as { id: string }[]).map(
       ({ id }) => id,
