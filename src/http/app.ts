@@ -27,6 +27,9 @@ export interface AppOptions extends AuthOptions {
   readonly log: FastifyBaseLogger
 }
 
+/** How long a request may take to arrive whole, in milliseconds. */
+const ARRIVAL_MS = 10_000
+
 /** The whole of schemad's HTTP, not listening yet. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
@@ -48,8 +51,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // Fastify's own 503 is no problem document; the routes refuse by themselves while the process ends.
     return503OnClosing: false,
     clientErrorHandler: answerBareProblem,
-    requestTimeout: 10_000,
-    http: { connectionsCheckingInterval: 1_000 },
+    requestTimeout: ARRIVAL_MS,
+    // Given at creation too: Node 24 does not enforce one that is only assigned afterwards, as Fastify does.
+    http: { requestTimeout: ARRIVAL_MS, headersTimeout: ARRIVAL_MS, connectionsCheckingInterval: 1_000 },
   })
   app.setErrorHandler(answerProblem)
   // The schemas describe the answers and do not filter them; a test holds the two together.

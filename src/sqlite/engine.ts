@@ -75,6 +75,7 @@ export function sqliteEngine(
     },
     keptDown: async (id) => record().keptDown(id),
     execute: async (order: Order, conduct: Conduct) => {
+      refuseUnwritable(file())
       probed = null
       const executed = execute({
         ...options,
@@ -139,11 +140,12 @@ function refuseUnwritable(file: string): void {
   for (const path of paths) {
     try {
       accessSync(path, constants.R_OK | constants.W_OK)
-      if (path === file && !statSync(path).isFile()) throw new Error('it is not a file')
+      const found = statSync(path)
+      if (path === file ? !found.isFile() : !found.isDirectory()) throw new Error('it is of the wrong kind')
     } catch (error) {
       throw new MigrationError(
         'database-unavailable',
-        `${path} cannot be read and written; mend its permissions or its mount`,
+        `${path} is no ${path === file ? 'file' : 'folder'} that can be read and written; mend its permissions or its mount`,
         {},
         { cause: error },
       )

@@ -45,7 +45,7 @@ async function answer(message: ToRunner): Promise<void> {
 
 /** Waits for the run lock, then recovers what a dead process has left in the database. */
 async function tryToClaim({ database, lockTimeoutMs, waitMs }: ToRunner & { type: 'claim' }): Promise<void> {
-  mkdirSync(dirname(database), { recursive: true })
+  makeFolder(dirname(database))
   const deadline = performance.now() + Math.max(waitMs, PATIENCE_MS)
   let lock = takeLock(database)
   while (lock === null && performance.now() < deadline) {
@@ -56,6 +56,15 @@ async function tryToClaim({ database, lockTimeoutMs, waitMs }: ToRunner & { type
   claim = { database, lockTimeoutMs, lock }
   if (existsSync(database)) recover(new Sqlite(database, { timeout: lockTimeoutMs }))
   say({ type: 'claimed' })
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true })
+  } catch (error) {
+    const advice = `the database's folder ${folder} cannot be made; mend its permissions or its mount`
+    throw new MigrationError('database-unavailable', advice, {}, { cause: error })
+  }
 }
 
 /** The first read rolls back a hot journal, which a read-only connection could not. */

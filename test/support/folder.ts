@@ -6,16 +6,16 @@ import { onTestFinished } from 'vitest'
 /** The files of a migrations directory by their names. */
 export type Files = Readonly<Record<string, string | Buffer>>
 
-/** A new folder, gone when the test has finished. */
-export function temporaryFolder(): string {
+/** A new folder, gone when the test has finished, or with what else ends it. */
+export function temporaryFolder(endWith: (end: () => void) => void = onTestFinished): string {
   const folder = mkdtempSync(join(tmpdir(), 'schemad-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  endWith(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
 /** A new folder with `files` in it. */
-export function folderWith(files: Files): string {
-  const folder = temporaryFolder()
+export function folderWith(files: Files, endWith: (end: () => void) => void = onTestFinished): string {
+  const folder = temporaryFolder(endWith)
   write(folder, files)
   return folder
 }

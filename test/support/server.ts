@@ -44,12 +44,15 @@ export interface ServerOptions {
   readonly migrations?: string
   readonly database?: string
   readonly env?: Readonly<Record<string, string>>
+  /** When it is ended: with the test, unless it serves several. */
+  readonly endWith?: (end: () => void) => void
 }
 
-/** Starts the service as a process of its own, on a free port; it is ended with the test. */
+/** Starts the service as a process of its own, on a free port. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const migrations = options.migrations ?? folderWith(options.files ?? {})
-  const database = options.database ?? join(temporaryFolder(), 'app.db')
+  const { endWith = onTestFinished } = options
+  const migrations = options.migrations ?? folderWith(options.files ?? {}, endWith)
+  const database = options.database ?? join(temporaryFolder(endWith), 'app.db')
   const env = {
     PATH: process.env.PATH ?? '',
     DATABASE_URL: `sqlite:${database}`,
@@ -60,7 +63,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     env: { ...env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  onTestFinished(() => void child.kill('SIGKILL'))
+  endWith(() => void child.kill('SIGKILL'))
   let errors = ''
   child.stderr.on('data', (data: Buffer) => {
     errors += data
