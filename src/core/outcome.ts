@@ -1,5 +1,18 @@
 import { type ErrorCode, MigrationError } from './errors.ts'
-import type { RunKind, RunStatus, StepReport } from './migration.ts'
+import type { RunKind, RunStatus, Step, StepReport } from './migration.ts'
+
+/** A report of `step` as far as nothing is known of it but its status. */
+export function reportOf(
+  { id, name, direction }: Pick<Step, 'id' | 'name' | 'direction'>,
+  status: StepReport['status'] = 'not-run',
+): StepReport {
+  return { id, name, direction, status, statements: null, durationMs: null }
+}
+
+/** Puts `step` in its place among the reports of its run, which go one up or one down at a time. */
+export function setReport(reports: StepReport[], step: StepReport): void {
+  reports[Math.abs(step.id - (reports[0]?.id ?? 0))] = step
+}
 
 /** The codes that are told with a status which `curl --retry` repeats, or with 507. */
 const SERVER_SIDE: ReadonlySet<ErrorCode> = new Set([

@@ -1,22 +1,10 @@
 import type { Engine, EngineEvent, Order, Outcome } from './engine.ts'
 import { asMigrationError, MigrationError } from './errors.ts'
-import type { Directory, Run, Running, SchemaChanges, Step, StepReport } from './migration.ts'
-import { endStatus } from './outcome.ts'
+import type { Directory, Run, Running, Step, StepReport } from './migration.ts'
+import { setReport } from './outcome.ts'
 import { currentOf, plan, type Request } from './plan.ts'
+import { draftRun, endedRun, idleRun, orderOf, plannedRun, type RunRequest } from './run.ts'
 import { openTurns } from './turns.ts'
-
-/** What is asked of a run beside what should be reached. */
-export interface RunRequest {
-  readonly request: Request
-  /** Tell the plan and do nothing. */
-  readonly dryRun: boolean
-  /** How long to queue behind another run, in milliseconds. */
-  readonly waitMs: number
-  readonly actor: string
-  readonly requestId: string
-  /** Aborted when nobody waits for the answer any more: a run that has not begun is dropped. */
-  readonly client: AbortSignal
-}
 
 /** What happens to runs, for the log. `error` is what the answer leaves out. */
 export type RunEvent =
@@ -61,7 +49,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
 
   async function start(asked: RunRequest): Promise<Run> {
     const created = now()
-    const queued = draft(asked, newId(), created)
+    const queued = draftRun(asked, newId(), created)
     if (asked.dryRun) return planned(queued, asked.request)
     const end = await turns.take(asked.waitMs, asked.client)
     if (end === null) throw await inProgress()
@@ -74,21 +62,12 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
 
   async function planned(queued: Run, request: Request): Promise<Run> {
     const [directory, history] = await Promise.all([look(), engine.read()])
-    const steps = plan(directory, history, request).map(notRun)
-    const from = currentOf(history.applied)
-    return {
-      ...queued,
-      status: 'planned',
-      from,
-      to: planEnd(steps, from),
-      steps,
-      finishedAt: now().toISOString(),
-    }
+    return plannedRun(queued, currentOf(history.applied), plan(directory, history, request), now())
   }
 
   async function turn(queued: Run, asked: RunRequest, waitMs: number): Promise<Run> {
     const [directory, history] = await Promise.all([look(), engine.read()])
-    if (plan(directory, history, asked.request).length === 0) return idle(queued, currentOf(history.applied))
+    if (plan(directory, history, asked.request).length === 0) return idleRun(queued, currentOf(history.applied), now())
     const stop = new AbortController()
     const drop = () => stop.abort(asked.client.reason)
     asked.client.addEventListener('abort', drop)
@@ -135,8 +114,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
         if (current !== null) current = { ...current, run }
         return hear({ type: 'begun', run })
       }
-      // Steps go one up or one down at a time.
-      if (event.type === 'step') steps[Math.abs(event.step.id - (steps[0]?.id ?? 0))] = event.step
+      if (event.type === 'step') setReport(steps, event.step)
       hear({ ...event, run })
     }
     const outcome = await engine
@@ -145,7 +123,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
         if (error instanceof MigrationError && error.code === 'change-in-progress') throw await inProgress()
         throw error
       })
-    return told(ended(run, outcome), outcome)
+    return told(endedRun(run, outcome), outcome)
   }
 
   /** Gives a run that ended well; throws the error of one that did not, with the run. */
@@ -199,77 +177,5 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     start: (asked) => start(asked).catch((error: unknown) => Promise.reject(asMigrationError(error))),
     running,
     close,
-  }
-
-  function idle(queued: Run, at: number | null): Run {
-    return {
-      ...queued,
-      status: 'succeeded',
-      from: at,
-      to: at,
-      finishedAt: now().toISOString(),
-    }
-  }
-}
-
-const UNCHANGED: SchemaChanges = { created: [], dropped: [], altered: [] }
-
-function draft({ request, actor, requestId }: RunRequest, id: string, created: Date): Run {
-  return {
-    id,
-    kind: request.kind,
-    status: 'queued',
-    rehearsal: false,
-    atomic: request.atomic,
-    from: null,
-    to: null,
-    steps: [],
-    schemaChanges: UNCHANGED,
-    error: null,
-    backup: null,
-    actor,
-    requestId,
-    createdAt: created.toISOString(),
-    startedAt: null,
-    finishedAt: null,
-    durationMs: null,
-  }
-}
-
-function orderOf(
-  { id, kind, atomic, actor, requestId, createdAt }: Run,
-  { request }: RunRequest,
-): Omit<Order, 'waitMs'> {
-  const { kind: _, ...asked } = request
-  const parameters = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== null))
-  return { id, kind, parameters, atomic, actor, requestId, createdAt }
-}
-
-function notRun({ id, name, direction }: Step): StepReport {
-  return {
-    id,
-    name,
-    direction,
-    status: 'not-run',
-    statements: null,
-    durationMs: null,
-  }
-}
-
-/** The current id when all `steps` are done. */
-function planEnd(steps: readonly StepReport[], from: number | null): number | null {
-  const last = steps.at(-1)
-  if (last === undefined) return from
-  if (last.direction === 'up') return last.id
-  return last.id === 0 ? null : last.id - 1
-}
-
-function ended(run: Run, { error, steps, ...rest }: Outcome): Run {
-  return {
-    ...run,
-    ...rest,
-    steps,
-    status: endStatus(error),
-    error: error?.toJSON() ?? null,
   }
 }

@@ -1,9 +1,10 @@
 import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { Directory, Migration, Problem } from '../core/migration.ts'
+import type { Directory, Problem } from '../core/migration.ts'
 import { type Content, contentOf, migrationOf } from './content.ts'
 import { isRacy, read, type Stamped, stampAll } from './files.ts'
 import { type Entry, entryOf, isMeant, pair } from './names.ts'
+import { isSame } from './same.ts'
 
 /** The migrations directory, read anew as often as it changes and no oftener. */
 export interface DirectoryReader {
@@ -175,29 +176,6 @@ function directoryOf(path: string, known: ReadonlyMap<string, Known>): Directory
   }
   const migrations = paired.migrations.flatMap((files) => migrationOf(files, contentOf) ?? [])
   return { migrations, problems: [...wrong, ...paired.problems] }
-}
-
-function isSame(one: Directory, other: Directory): boolean {
-  return (
-    JSON.stringify(one.problems) === JSON.stringify(other.problems) && sameMigrations(one.migrations, other.migrations)
-  )
-}
-
-/** By the identity of their sources: what was not read again is the same object. */
-function sameMigrations(one: readonly Migration[], other: readonly Migration[]): boolean {
-  return (
-    one.length === other.length &&
-    one.every(({ id, name, up, down }, at) => {
-      const twin = other[at]
-      return id === twin?.id && name === twin.name && up === twin.up && sameDown(down, twin.down)
-    })
-  )
-}
-
-function sameDown(one: Migration['down'], other: Migration['down']): boolean {
-  if (one === null || other === null) return one === other
-  if (one.kind !== other.kind || one.file !== other.file || one.name !== other.name) return false
-  return one.text === other.text
 }
 
 function isSameProblem(one: Content | Problem, other: Problem): boolean {

@@ -1,9 +1,11 @@
 import type { Conduct, Order, Outcome } from '../core/engine.ts'
-import { errorFrom, MigrationError, type RunError } from '../core/errors.ts'
-import type { Step, StepReport } from '../core/migration.ts'
+import { errorFrom, MigrationError } from '../core/errors.ts'
+import type { Step } from '../core/migration.ts'
+import { reportOf, setReport } from '../core/outcome.ts'
 import { currentOf, type History } from '../core/plan.ts'
-import type { FromRunner, Known, RunnerResult, RunRow } from './messages.ts'
-import type { Ended, RunnerProcess } from './runner-process.ts'
+import type { Known, RunnerResult, RunRow } from './messages.ts'
+import { type LastStatement, notBegun, reasonOf, where } from './reason.ts'
+import type { RunnerProcess } from './runner-process.ts'
 
 export interface Execution {
   readonly order: Order
@@ -102,18 +104,9 @@ async function attend(
   { startedAt, from, before }: Pick<Known, 'startedAt' | 'from' | 'before'>,
 ): Promise<Outcome> {
   const { conduct, runTimeoutMs } = execution
-  const reports: StepReport[] = steps.map(({ id, name, direction }) => {
-    return {
-      id,
-      name,
-      direction,
-      status: 'not-run',
-      statements: null,
-      durationMs: null,
-    }
-  })
+  const reports = steps.map((step) => reportOf(step))
   conduct.hear({ type: 'begun', startedAt, steps: [...reports] })
-  let place: { line: number; text: string } | null = null
+  let place: LastStatement | null = null
   let timedOut = false
   const timer = setTimeout(() => {
     timedOut = true
@@ -126,8 +119,7 @@ async function attend(
       if (message.type === 'statement') place = message
       if (message.type === 'step') {
         place = null
-        // Steps go one up or one down at a time.
-        reports[Math.abs(message.step.id - (reports[0]?.id ?? 0))] = message.step
+        setReport(reports, message.step)
         conduct.hear({ type: 'step', step: message.step })
       }
       if (message.type !== 'ended' && message.type !== 'refused') continue
@@ -180,54 +172,6 @@ async function settle(
     'runner-crashed',
     `${known.error.message}; the record could not be read back: GET /migrations tells how it stands`,
   )
-}
-
-/** The error of a run that was ended, with the place where it was. */
-function where(
-  error: MigrationError,
-  steps: readonly Step[],
-  reports: readonly StepReport[],
-  place: { line: number; text: string } | null,
-): RunError {
-  const running = reports.find(({ status }) => status === 'running')
-  if (running === undefined) return error.toJSON()
-  const file = steps.find(({ id }) => id === running.id)?.source?.file ?? null
-  const { id, name, direction } = running
-  const details = {
-    id,
-    name,
-    direction,
-    file,
-    line: place?.line ?? null,
-    statement: place?.text ?? null,
-    sqlite: null,
-  }
-  return { ...details, ...error.toJSON() }
-}
-
-/** Why a runner has ended: the first reason wins. */
-function reasonOf(ended: Ended, stop: AbortSignal, timedOut: boolean, runTimeoutMs: number): MigrationError {
-  if (stop.aborted) return stop.reason as MigrationError
-  if (timedOut) {
-    return new MigrationError(
-      'timed-out',
-      `the run took longer than ${runTimeoutMs / 1000} s, was killed and rolled back; raise RUN_TIMEOUT or split the migration`,
-    )
-  }
-  const how = ended.signal === null ? `exit code ${ended.code}` : ended.signal
-  const memory = ended.signal === 'SIGKILL' ? '; if nobody did this, look whether memory ran out' : ''
-  return new MigrationError(
-    'runner-crashed',
-    `the runner ended with ${how}${memory}; what was not committed was rolled back`,
-  )
-}
-
-/** Why nothing was begun. */
-function notBegun(message: FromRunner | Ended, stop: AbortSignal): MigrationError {
-  if (stop.aborted) return stop.reason as MigrationError
-  if (message.type === 'refused') return errorFrom(message.error)
-  if (message.type === 'ended') return reasonOf(message, stop, false, 0)
-  return new MigrationError('internal', `a runner said ${message.type} out of turn`)
 }
 
 function outcomeOf(result: RunnerResult): Outcome {

@@ -1,11 +1,8 @@
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
-import type { StepReport } from '../core/migration.ts'
-import { failure } from './failure.ts'
-import type { Place } from './guard.ts'
+import { logRow, openSession, type Work } from './attempt.ts'
 import { establish, Ledger } from './ledger.ts'
-import { executeInside, executeStep, logRow, openSession, type Session, type Work } from './step.ts'
-import { inTransaction } from './transaction.ts'
+import { type RunOptions, type RunResult, runSteps } from './steps.ts'
 
 /** A migration or a rollback in code. It is synchronous, and its name is what is printed and recorded. */
 export type MigrationFunction = (db: Database) => void
@@ -16,23 +13,6 @@ export interface AppliedMigration {
   readonly name: string
   /** `YYYY-MM-DD HH:MM:SS`, UTC. */
   readonly insertedAt: string
-}
-
-/** How a run of steps is to go. */
-export interface RunOptions {
-  readonly runId?: string | null
-  /** All steps in one transaction. */
-  readonly atomic?: boolean
-  /** Hears each step before it runs and after it has ended. */
-  readonly onStep?: (step: StepReport) => void
-  /** Hears of each statement before it is executed. */
-  readonly onStatement?: (work: Work, place: () => Place) => void
-}
-
-/** How the steps ended: a report for each, and the error that stopped them. */
-export interface RunResult {
-  readonly steps: readonly StepReport[]
-  readonly error: MigrationError | null
 }
 
 /**
@@ -124,40 +104,11 @@ export class Migrator {
    * where there is a log, by the caller: this connection may not be fit for it.
    */
   run(steps: readonly Work[], options: RunOptions = {}): RunResult {
-    const { runId = null, atomic = false, onStep = () => {}, onStatement = () => {} } = options
     this.#refuseTransaction()
-    let current: Work | undefined
-    let clock = performance.now()
-    const session = openSession(this.#db, this.#ledger, {
-      runId,
-      onStatement: (place) => current !== undefined && onStatement(current, place),
-    })
-    const reports = steps.map((work) => report(work, 'not-run'))
-    const tell = (place: number, step: StepReport) => {
-      reports[place] = step
-      onStep(step)
-    }
-    const all = (execute: (session: Session, work: Work) => ReturnType<typeof executeStep>) => {
-      for (const [place, work] of steps.entries()) {
-        current = work
-        clock = performance.now()
-        this.#log(`${work.id} ${work.name}`)
-        tell(place, report(work, 'running'))
-        const { status, statements, durationMs } = execute(session, work)
-        tell(place, { ...report(work, status), statements, durationMs })
-      }
-    }
-    try {
-      if (atomic) inTransaction(this.#db, () => all(executeInside))
-      else all(executeStep)
-      return { steps: reports, error: null }
-    } catch (error) {
-      this.#spoiled ||= session.spoiled
-      return {
-        steps: stopped(reports, atomic, performance.now() - clock),
-        error: failure(error, 'internal'),
-      }
-    }
+    const session = openSession(this.#db, this.#ledger, options.runId ?? null)
+    const result = runSteps(session, steps, { ...options, onLine: this.#log })
+    this.#spoiled ||= session.spoiled
+    return result
   }
 
   #runAll(steps: readonly Work[]): void {
@@ -213,23 +164,4 @@ function add(to: Map<number, MigrationFunction>, what: string, id: number, body:
     refuse(`${what} ${id} needs a function with a name: the name is recorded`)
   if (to.has(id)) refuse(`${what} ${id} is there already, as ${to.get(id)?.name}; give the new one an id of its own`)
   to.set(id, body)
-}
-
-function report({ id, name, direction }: Work, status: StepReport['status']): StepReport {
-  return { id, name, direction, status, statements: null, durationMs: null }
-}
-
-/** The reports after a failure: the step that ran has failed; in one transaction, none before it has happened. */
-function stopped(reports: readonly StepReport[], atomic: boolean, sinceStep: number): StepReport[] {
-  const last = reports.findLastIndex(({ status }) => status !== 'not-run')
-  return reports.map((one, place) => {
-    if (place > last) return one
-    if (place === last)
-      return {
-        ...one,
-        status: 'failed',
-        durationMs: one.durationMs ?? Math.round(sinceStep * 1000) / 1000,
-      }
-    return atomic ? { ...one, status: 'not-run', statements: null, durationMs: null } : one
-  })
 }

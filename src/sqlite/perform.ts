@@ -3,16 +3,17 @@ import { readFile } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
-import type { Source, Step, StepReport } from '../core/migration.ts'
-import { toldError } from '../core/outcome.ts'
+import type { Source, Step } from '../core/migration.ts'
+import { reportOf, toldError } from '../core/outcome.ts'
+import { logRow, type Work } from './attempt.ts'
 import { openGuarded } from './database.ts'
 import { failure } from './failure.ts'
 import { establish, Ledger } from './ledger.ts'
 import type { FromRunner, RunnerResult, ToRunner } from './messages.ts'
-import { Migrator, type RunResult } from './migrator.ts'
+import { Migrator } from './migrator.ts'
 import { recordBegin, recordEnd, recordInterrupted } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
-import { logRow, type Work } from './step.ts'
+import type { RunResult } from './steps.ts'
 
 /** The most statements told in a second. */
 const TOLD_A_SECOND = 10
@@ -28,7 +29,7 @@ export async function performRun(
     const started = Date.now()
     const clock = performance.now()
     const startedAt = new Date(started).toISOString()
-    const notRun: StepReport[] = steps.map((step) => report(step))
+    const notRun = steps.map((step) => reportOf(step))
     const from = begin(db, () => recordBegin(db, run, startedAt, new Ledger(db).current(), notRun))
     const before = objectsOf(db)
     say({ type: 'begun', startedAt, from, before })
@@ -144,17 +145,6 @@ function record(db: Database, write: () => void): void {
     db.transaction(write).immediate()
   } catch (error) {
     console.error('the end of the run could not be recorded', error)
-  }
-}
-
-function report({ id, name, direction }: Step): StepReport {
-  return {
-    id,
-    name,
-    direction,
-    status: 'not-run',
-    statements: null,
-    durationMs: null,
   }
 }
 

@@ -2,12 +2,12 @@ import type { Database } from 'better-sqlite3'
 import { errorFrom } from '../core/errors.ts'
 import type { StepReport } from '../core/migration.ts'
 import { toldError } from '../core/outcome.ts'
+import { logRow } from './attempt.ts'
 import { openGuarded } from './database.ts'
 import { examine, Ledger } from './ledger.ts'
 import type { RunnerResult, ToRunner } from './messages.ts'
 import { recordEnd, recordedEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
-import { logRow } from './step.ts'
 
 /**
  * Reads back what a run has really done whose runner has died, and writes its end. A step is done when the log has its row,

@@ -2,56 +2,23 @@ import { randomBytes } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { isMaintenance, skipTrivia } from '../core/sql.ts'
+import {
+  type Done,
+  forbidden,
+  isDue,
+  isSqliteError,
+  logRow,
+  named,
+  rounded,
+  type Session,
+  type Work,
+} from './attempt.ts'
 import { stepFailure } from './failure.ts'
 import { censusBefore, mayHaveForeignKeys, refuseNewViolations } from './foreign-keys.ts'
-import { guardOf, type Place, Watched } from './guard.ts'
-import type { Ledger, LogRow } from './ledger.ts'
+import { guardOf, Watched } from './guard.ts'
+import { maintain } from './maintenance.ts'
 import { inTransaction } from './transaction.ts'
 import { fingerprint, hasForeignTriggers, namesOurTables, refuseTriggers, temporaries } from './untouched.ts'
-
-/** A step ready to be executed. */
-export interface Work {
-  readonly id: number
-  readonly name: string
-  readonly direction: 'up' | 'down'
-  readonly file: string | null
-  readonly checksum: string | null
-  /** The down SQL to keep in the log. */
-  readonly keep: string | null
-  /** A script, a function, or `null` for the down SQL that the log kept. */
-  readonly body: string | ((db: Database) => unknown) | null
-}
-
-export interface Done {
-  readonly status: 'done' | 'skipped'
-  readonly statements: number | null
-  readonly durationMs: number
-}
-
-/** What the steps of one run share. */
-export interface Session {
-  readonly db: Database
-  readonly ledger: Ledger
-  readonly runId: string | null
-  readonly onStatement: (place: () => Place) => void
-  /** A trigger may write to our tables. Once true it stays so for the run. */
-  wary: boolean
-  /** A table may have a foreign key. Once true it stays so for the run. */
-  related: boolean
-  /** A refused statement may have left its mark on the connection. */
-  spoiled: boolean
-}
-
-export function openSession(db: Database, ledger: Ledger, rest: Pick<Session, 'runId' | 'onStatement'>): Session {
-  return {
-    db,
-    ledger,
-    ...rest,
-    wary: hasForeignTriggers(db),
-    related: mayHaveForeignKeys(db),
-    spoiled: false,
-  }
-}
 
 /** Executes one step in a transaction of its own, its rows in the same commit. Throws when nothing of it has happened. */
 export function executeStep(session: Session, work: Work): Done {
@@ -74,42 +41,6 @@ export function executeInside(session: Session, work: Work): Done {
   const durationMs = rounded(performance.now() - clock)
   named(work, undefined, () => session.ledger.record(logRow(session, work, 'done', started, durationMs)))
   return { status: 'done', statements, durationMs }
-}
-
-/** The row of `migration_log` for an attempt at `work`. */
-export function logRow(
-  session: Pick<Session, 'runId'>,
-  work: Work,
-  outcome: LogRow['outcome'],
-  startedAt: number,
-  durationMs: number,
-  error: string | null = null,
-): LogRow {
-  return {
-    runId: session.runId,
-    migrationId: work.id,
-    name: work.name,
-    direction: work.direction,
-    outcome,
-    checksum: work.checksum,
-    downSql: work.keep,
-    startedAt: new Date(startedAt).toISOString(),
-    durationMs,
-    error,
-  }
-}
-
-/** Reads the state again, inside the transaction: `false` where an up is applied by now. Throws `history-moved`. */
-function isDue(ledger: Ledger, work: Work): boolean {
-  if (work.direction === 'up' && ledger.isApplied(work.id)) return false
-  const current = ledger.current()
-  const expected = work.direction === 'up' ? work.id - 1 : work.id
-  if ((current ?? -1) === expected) return true
-  throw new MigrationError(
-    'history-moved',
-    `the current migration is ${current ?? 'none'} and not ${expected} any more: another program has changed the history; look at it, then post again`,
-    { id: work.id, name: work.name, direction: work.direction },
-  )
 }
 
 /** Runs the change, and nothing but the change: all that section 4 of the promise forbids is looked for afterwards. */
@@ -167,28 +98,6 @@ function perform(session: Session, work: Work, body: string | ((db: Database) =>
   return watched.count
 }
 
-/** A `-- schemad:no-transaction` script: statements that are safe to run again, then its rows in a commit of their own. */
-function maintain(session: Session, work: Work, script: string): Done {
-  const { db, ledger } = session
-  if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
-  const started = Date.now()
-  const clock = performance.now()
-  const watched = new Watched(db, 'maintenance', script, (one) => session.onStatement(() => one.place()))
-  named(work, watched, () => {
-    if (guardOf(db) === undefined) throw forbidden('a no-transaction script needs a database that schemad opened')
-    using _ = guardOf(db)?.watch(watched) ?? null
-    db.exec(script)
-  })
-  session.spoiled ||= watched.spoiled
-  return inTransaction(db, (commit) => {
-    if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
-    const durationMs = rounded(performance.now() - clock)
-    named(work, undefined, () => ledger.record(logRow(session, work, 'done', started, durationMs)))
-    named(work, undefined, commit)
-    return { status: 'done', statements: watched.count, durationMs }
-  })
-}
-
 /** The savepoint is there only if the transaction that it was set in still is. */
 function refuseEscape(db: Database, savepoint: string): void {
   try {
@@ -215,26 +124,4 @@ function refusePromise(given: unknown): void {
   if (given === null || typeof given !== 'object' || !('then' in given)) return
   if (given instanceof Promise) given.catch(() => {})
   throw new Error('it returns a promise, and a migration is synchronous: what it does later would miss its transaction')
-}
-
-/** Does `act`; whatever it throws names the step. */
-function named<T>(work: Work, watched: Watched | undefined, act: () => T): T {
-  try {
-    return act()
-  } catch (error) {
-    throw stepFailure(error, work, watched && isSqliteError(error) ? watched.failed(error) : {})
-  }
-}
-
-function forbidden(message: string): MigrationError {
-  return new MigrationError('forbidden-statement', message)
-}
-
-function isSqliteError(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_')
-}
-
-/** Milliseconds to a thousandth. */
-function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000
 }
