@@ -54,16 +54,7 @@ async function converse(execution: Execution, runner: RunnerProcess): Promise<Ou
   if (claimed.type !== 'claimed') throw notBegun(claimed, conduct.stop)
   const { steps, current } = await decide(execution, runner)
   if (steps.length === 0) return nothingDone(current)
-  const { id, kind, parameters, atomic, actor, requestId, createdAt } = order
-  const run: RunRow = {
-    id,
-    kind,
-    parameters,
-    atomic,
-    actor,
-    requestId,
-    createdAt,
-  }
+  const { waitMs: _, ...run } = order
   runner.say({ type: 'run', run, steps })
   const begun = await runner.next()
   if (begun.type === 'refused') throw errorFrom(begun.error)

@@ -1,5 +1,6 @@
+import type { Order } from '../core/engine.ts'
 import type { RunError } from '../core/errors.ts'
-import type { RunKind, SchemaChanges, Step, StepReport } from '../core/migration.ts'
+import type { SchemaChanges, Step, StepReport } from '../core/migration.ts'
 
 /** What the parent says to a runner: first a claim, then what to do with it. */
 export type ToRunner =
@@ -23,15 +24,7 @@ export type ToRunner =
   | { readonly type: 'leave' }
 
 /** A row of `migration_runs`, as far as it is known before the first step. */
-export interface RunRow {
-  readonly id: string
-  readonly kind: RunKind
-  readonly parameters: Readonly<Record<string, unknown>>
-  readonly atomic: boolean
-  readonly actor: string
-  readonly requestId: string
-  readonly createdAt: string
-}
+export type RunRow = Omit<Order, 'waitMs'>
 
 /** What the parent has heard of a run whose runner has died. */
 export interface Known {
