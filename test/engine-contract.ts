@@ -21,7 +21,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const { open } = newPlace()
       const engine = open()
       for (const asked of [engine, engine, open()]) {
-        expect(await asked.read()).toEqual({ applied: [], foreignTable: null })
+        expect(await asked.read('immediate')).toEqual({ applied: [], foreignTable: null })
         expect(await asked.running()).toBe(null)
         expect(await asked.keptDown(0)).toBe(null)
       }
@@ -31,10 +31,10 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const { open } = newPlace()
       const [engine, other] = [open(), open()]
       await run(engine, [up(0, 'CREATE TABLE a (x)')])
-      const before = await engine.read()
-      expect(await engine.read()).toBe(before)
+      const before = await engine.read('immediate')
+      expect(await engine.read('immediate')).toBe(before)
       await run(other, [up(1, 'CREATE TABLE b (x)')])
-      const after = await engine.read()
+      const after = await engine.read('immediate')
       expect(after.applied).toMatchObject([
         { id: 0, name: 'm0', checksum: 'sha256:0', appliedBy: 'ci' },
         {
@@ -44,7 +44,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
           insertedAt: expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/),
         },
       ])
-      expect(after).toEqual(await other.read())
+      expect(after).toEqual(await other.read('immediate'))
     })
 
     it('executes the steps that are decided on the state of that moment, and tells each', async () => {
@@ -65,7 +65,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       expect(outcome.schemaChanges.created).toEqual(['table b', 'table c'])
       expect(
         heard.map((event) => (event.type === 'step' ? `${event.step.id} ${event.step.status}` : event.type)),
-      ).toEqual(['begun', '1 running', '1 done', '2 running', '2 done'])
+      ).toEqual(['claimed', 'begun', '1 running', '1 done', '2 running', '2 done'])
     })
 
     it('commits each step with its record: of a failing run the steps before stay, and the failing one has not happened', async () => {
@@ -74,7 +74,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const outcome = await run(engine, [up(0, 'CREATE TABLE a (x)'), bad, up(2, 'CREATE TABLE c (x)')])
       expect(outcome.error).toMatchObject({ code: 'migration-failed' })
       expect(outcome.steps.map(({ status }) => status)).toEqual(['done', 'failed', 'not-run'])
-      expect((await engine.read()).applied.map(({ id }) => id)).toEqual([0])
+      expect((await engine.read('immediate')).applied.map(({ id }) => id)).toEqual([0])
       expect(await run(engine, [up(1, 'CREATE TABLE b (x)')])).toMatchObject({ error: null, to: 1 })
     })
 
@@ -84,7 +84,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const outcome = await run(engine, steps, { atomic: true })
       expect(outcome).toMatchObject({ from: null, to: null, error: { code: 'migration-failed' } })
       expect(outcome.steps.map(({ status }) => status)).toEqual(['not-run', 'failed'])
-      expect((await engine.read()).applied).toEqual([])
+      expect((await engine.read('immediate')).applied).toEqual([])
       expect(await run(engine, [up(0, 'CREATE TABLE a (x)')])).toMatchObject({ error: null })
     })
 
@@ -99,7 +99,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
         to: null,
         schemaChanges: { dropped: ['table a', 'table b'] },
       })
-      expect((await engine.read()).applied).toEqual([])
+      expect((await engine.read('immediate')).applied).toEqual([])
     })
 
     it('writes nothing where there is nothing to do', async () => {
@@ -107,9 +107,9 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const nothing = { steps: [], error: null, startedAt: null, finishedAt: null }
       expect(await run(engine, [])).toMatchObject({ ...nothing, from: null, to: null })
       await run(engine, [up(0, 'CREATE TABLE a (x)')])
-      const before = await engine.read()
+      const before = await engine.read('immediate')
       expect(await run(engine, [])).toMatchObject({ ...nothing, from: 0, to: 0 })
-      expect(await engine.read()).toBe(before)
+      expect(await engine.read('immediate')).toBe(before)
     })
 
     it('ends with what the decision throws, and is free again', async () => {
@@ -136,7 +136,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
         actor: 'ci',
         startedAt: expect.stringMatching(/Z$/),
       })
-      expect((await other.read()).applied.map(({ id }) => id)).toEqual([0])
+      expect((await other.read('immediate')).applied.map(({ id }) => id)).toEqual([0])
       stop.abort(new MigrationError('cancelled', 'nobody wants it'))
       await executed
       await until(async () => (await other.running()) === null)
@@ -173,7 +173,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const reason = new MigrationError('cancelled', 'nobody wants it')
       const stop = AbortSignal.abort(reason)
       await expect(engine.execute(order(), conduct([up(0, 'SELECT 1')], { stop }))).rejects.toBe(reason)
-      expect((await engine.read()).applied).toEqual([])
+      expect((await engine.read('immediate')).applied).toEqual([])
     })
 
     it('is killed and rolled back after it has begun; the steps before stay', async () => {
@@ -186,7 +186,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const outcome = await engine.execute(order(), conduct(steps, { stop: stop.signal, hear }))
       expect(outcome.error).toMatchObject({ code: 'cancelled' })
       expect(outcome.steps.map(({ status }) => status)).toEqual(['done', 'failed', 'not-run'])
-      expect((await engine.read()).applied.map(({ id }) => id)).toEqual([0])
+      expect((await engine.read('immediate')).applied.map(({ id }) => id)).toEqual([0])
       expect(await run(engine, [up(1, 'CREATE TABLE b (x)')])).toMatchObject({ error: null, from: 0, to: 1 })
     })
 

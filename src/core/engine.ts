@@ -32,7 +32,9 @@ export interface Conduct {
 }
 
 export type EngineEvent =
-  /** The database is ours and there are steps to do: from here on there is a record of the run. */
+  /** The database is ours, and nothing is written yet. */
+  | { readonly type: 'claimed' }
+  /** There are steps to do: from here on there is a record of the run. */
   | {
       readonly type: 'begun'
       readonly startedAt: string
@@ -41,6 +43,8 @@ export type EngineEvent =
   | { readonly type: 'step'; readonly step: StepReport }
   /** What a code module printed. */
   | { readonly type: 'output'; readonly line: string }
+
+export type Patience = 'immediate' | 'patient'
 
 /** How an execution ended, as the record has it. */
 export interface Outcome {
@@ -62,12 +66,13 @@ export interface Outcome {
  */
 export interface Engine {
   /**
-   * The history as it was committed last, without waiting for anybody. The same object is given for as long as nothing has
-   * changed. Creates nothing: a database that does not exist has an empty history.
+   * The history as it was committed last. The same object is given for as long as nothing has changed. Creates nothing: a
+   * database that does not exist has an empty history. `immediate` waits for nobody; `patient` waits for an application that
+   * keeps readers out, as long as a run would.
    *
    * @throws MigrationError `database-locked` or `database-unavailable`.
    */
-  read(): Promise<History>
+  read(patience: Patience): Promise<History>
 
   /** The run that holds the database, whichever process began it; `'unknown'` in the moment before it has said who it is. */
   running(): Promise<Running | 'unknown' | null>

@@ -1,5 +1,5 @@
 import type { Order, Outcome } from './engine.ts'
-import type { Run, SchemaChanges, Step, StepReport } from './migration.ts'
+import type { Run, Running, SchemaChanges, Step, StepReport } from './migration.ts'
 import { endStatus, reportOf } from './outcome.ts'
 import type { Request } from './plan.ts'
 
@@ -80,4 +80,10 @@ export function endedRun(run: Run, { error, steps, ...rest }: Outcome): Run {
     status: endStatus(error),
     error: error?.toJSON() ?? null,
   }
+}
+
+/** `run` as those are told who find it in their way. */
+export function asRunning(run: Run, heldSince: string | null): Running {
+  const { id, kind, startedAt, createdAt, actor } = run
+  return { id, kind, startedAt: startedAt ?? heldSince ?? createdAt, actor }
 }

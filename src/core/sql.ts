@@ -13,7 +13,7 @@ export function skipTrivia(text: string, from: number): number {
 }
 
 function afterTrivia(text: string, at: number): number {
-  if (' \t\n\f\r;\ufeff'.includes(text.charAt(at))) return at + 1
+  if (' \t\n\v\f\r;\ufeff'.includes(text.charAt(at))) return at + 1
   if (text.startsWith('--', at)) return endOf(text, '\n', at + 2)
   if (text.startsWith('/*', at)) return endOf(text, '*/', at + 2)
   return at

@@ -79,7 +79,7 @@ export function statusReader(options: {
   return async () => {
     const directory = await options.recent()
     let stale = false
-    const history = await options.engine.read().catch((error: unknown) => {
+    const history = await options.engine.read('immediate').catch((error: unknown) => {
       if (known === null || !(error instanceof MigrationError)) throw error
       stale = true
       return known.history

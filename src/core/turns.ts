@@ -1,5 +1,7 @@
 /** Who waits gets a turn in the order of arrival; one has it at a time. */
 export interface Turns {
+  /** Whether a turn could be had at once. */
+  free(): boolean
   /**
    * Resolves when it is the caller's turn, with the function that ends it; with `null` when `waitMs` was over before.
    *
@@ -35,6 +37,7 @@ export function openTurns(): Turns {
   }
 
   return {
+    free: () => !taken && closed === null,
     take(waitMs, signal) {
       if (closed !== null) return Promise.reject(closed)
       if (signal.aborted) return Promise.reject(signal.reason)

@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import type { Conduct, Engine, Order, Outcome } from '../core/engine.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Conduct, Engine, Order, Outcome, Patience } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { Running } from '../core/migration.ts'
 import { execute } from './execute.ts'
@@ -21,6 +22,11 @@ export interface SqliteEngineOptions {
 /** How long an answer to "who holds the lock" is believed, in milliseconds: a dashboard may ask a thousand times a second. */
 const PROBE_MS = 50
 
+const MOST_LINKS = 20
+
+/** How often a patient reader tries again, in milliseconds. */
+const READ_AGAIN_MS = 20
+
 /** How long after a run the next runner is forked, in milliseconds. */
 const REWARM_MS = 20
 
@@ -35,6 +41,7 @@ export function sqliteEngine(
   let spare: RunnerProcess | null = null
   let probed: { at: number; running: Running | 'unknown' | null } | null = null
   const executing = new Set<Promise<Outcome>>()
+  let recovery: Promise<void> | null = null
   let warmed = false
   let closed = false
 
@@ -46,13 +53,28 @@ export function sqliteEngine(
     }
     return reader
   }
-  const read = async () => {
+  const readNow = async () => {
     try {
       return record().read()
     } catch (error) {
       if (!needsRecovery(error)) throw error
-      await recover(fork(), file(), options)
+      // One for all who ask: each is a process.
+      recovery ??= recover(fork(), file(), options).finally(() => {
+        recovery = null
+      })
+      await recovery
       return record().read()
+    }
+  }
+  const read = async (patience: Patience) => {
+    const deadline = performance.now() + (patience === 'patient' ? options.lockTimeoutMs : 0)
+    for (;;) {
+      try {
+        return await readNow()
+      } catch (error) {
+        if (!isLockedError(error) || performance.now() >= deadline) throw error
+        await delay(READ_AGAIN_MS)
+      }
     }
   }
   const runner = () => {
@@ -82,7 +104,7 @@ export function sqliteEngine(
         order,
         conduct,
         file: file(),
-        read,
+        read: () => read('patient'),
         runner,
         fork,
       })
@@ -98,7 +120,7 @@ export function sqliteEngine(
     },
     check: async () => {
       refuseUnwritable(file())
-      await read()
+      await read('immediate')
     },
     close: async () => {
       closed = true
@@ -111,10 +133,25 @@ export function sqliteEngine(
 }
 
 /** Through links to the file itself: SQLite names the journal after what it opens, and so do we the run lock. */
-function realFile(path: string): string {
+function realFile(path: string, links = 0): string {
   const whole = resolve(path)
   if (existsSync(whole)) return realpathSync(whole)
+  // SQLite creates the file at the end of a link that leads nowhere yet.
+  if (links < MOST_LINKS && isLink(whole)) return realFile(resolve(dirname(whole), readlinkSync(whole)), links + 1)
   return existsSync(dirname(whole)) ? join(realpathSync(dirname(whole)), basename(whole)) : whole
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink()
+  } catch {
+    // It is not there, or what should be its folder is none.
+    return false
+  }
+}
+
+function isLockedError(error: unknown): boolean {
+  return error instanceof MigrationError && error.code === 'database-locked'
 }
 
 function needsRecovery(error: unknown): boolean {

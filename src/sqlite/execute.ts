@@ -3,8 +3,8 @@ import { errorFrom, MigrationError } from '../core/errors.ts'
 import type { Step } from '../core/migration.ts'
 import { reportOf, setReport } from '../core/outcome.ts'
 import { currentOf, type History } from '../core/plan.ts'
-import type { Known, RunnerResult, RunRow } from './messages.ts'
-import { type LastStatement, notBegun, reasonOf, where } from './reason.ts'
+import type { Known, RunnerResult, RunRow, ToRunner } from './messages.ts'
+import { type LastStatement, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
 import type { RunnerProcess } from './runner-process.ts'
 
 export interface Execution {
@@ -22,50 +22,55 @@ export interface Execution {
 /** How long a settling runner may wait for the lock: its holder is dead or ends soon. */
 const SETTLE_MS = 10_000
 const SETTLE_TRIES = 3
+/** How long a runner may take to get hold of a database that nobody holds. */
+const CLAIM_MS = 30_000
 const NO_CHANGES = { created: [], dropped: [], altered: [] }
 
 /** One run: a runner claims the database, is told the steps, and ends. Whatever becomes of it, the record is believed. */
 export async function execute(execution: Execution): Promise<Outcome> {
-  const { conduct } = execution
-  conduct.stop.throwIfAborted()
+  const { stop, hear } = execution.conduct
+  stop.throwIfAborted()
   const runner = execution.runner()
-  runner.onOutput((line) => conduct.hear({ type: 'output', line }))
-  const stopped = onAbort(conduct.stop, () => runner.kill())
+  runner.onOutput((line) => hear({ type: 'output', line }))
+  // Whatever ends it first is the reason.
+  const end = new AbortController()
+  end.signal.addEventListener('abort', () => runner.kill())
+  const unheard = onAbort(stop, () => end.abort(stop.reason))
   try {
-    return await converse(execution, runner)
+    return await converse(execution, runner, end)
   } finally {
-    stopped()
+    unheard()
     // Its last word has been said; it ends by itself, and only a stuck one needs this.
     if (runner.alive) setTimeout(() => runner.kill(), 5_000).unref()
   }
 }
 
-async function converse(execution: Execution, runner: RunnerProcess): Promise<Outcome> {
-  const { order, conduct, file, lockTimeoutMs } = execution
-  runner.say({
-    type: 'claim',
-    database: file,
-    lockTimeoutMs,
-    waitMs: order.waitMs,
-  })
-  const claimed = await runner.next()
-  if (claimed.type === 'busy')
-    throw new MigrationError('change-in-progress', 'another process is changing the database')
-  if (claimed.type !== 'claimed') throw notBegun(claimed, conduct.stop)
+async function converse(execution: Execution, runner: RunnerProcess, end: AbortController): Promise<Outcome> {
+  const { order, conduct, file, lockTimeoutMs, runTimeoutMs } = execution
+  const { waitMs, ...run } = order
+  await claim(runner, { type: 'claim', database: file, lockTimeoutMs, waitMs }, end)
+  conduct.hear({ type: 'claimed' })
   const { steps, current } = await decide(execution, runner)
   if (steps.length === 0) return nothingDone(current)
-  const { waitMs: _, ...run } = order
+  const startedAt = new Date().toISOString()
+  using _ = limit(end, runTimeoutMs, () => timedOut(runTimeoutMs))
   runner.say({ type: 'run', run, steps })
   const begun = await runner.next()
   if (begun.type === 'refused') throw errorFrom(begun.error)
-  const unheard = {
-    type: 'begun',
-    startedAt: new Date().toISOString(),
-    from: current,
-    before: null,
-  } as const
   // A runner that died without a word may still have done something: what it said last can have died with it.
-  return attend(execution, runner, run, steps, begun.type === 'begun' ? begun : unheard)
+  const known = begun.type === 'begun' ? begun : { startedAt, from: current, before: null }
+  return await attend(execution, runner, run, steps, known, end.signal)
+}
+
+/** Has the runner get hold of the database. Throws why it did not. */
+async function claim(runner: RunnerProcess, words: ToRunner & { type: 'claim' }, end: AbortController): Promise<void> {
+  using _ = limit(end, words.waitMs + words.lockTimeoutMs + CLAIM_MS, () => stuck(words.database))
+  runner.say(words)
+  const claimed = await runner.next()
+  if (claimed.type === 'claimed') return
+  if (claimed.type === 'busy')
+    throw new MigrationError('change-in-progress', 'another process is changing the database')
+  throw notBegun(claimed, end.signal)
 }
 
 /** Asks for the steps. Whatever comes of it, a runner that is given none goes home. */
@@ -93,43 +98,26 @@ async function attend(
   run: RunRow,
   steps: readonly Step[],
   { startedAt, from, before }: Pick<Known, 'startedAt' | 'from' | 'before'>,
+  end: AbortSignal,
 ): Promise<Outcome> {
-  const { conduct, runTimeoutMs } = execution
+  const { conduct } = execution
   const reports = steps.map((step) => reportOf(step))
   conduct.hear({ type: 'begun', startedAt, steps: [...reports] })
   let place: LastStatement | null = null
-  let timedOut = false
-  const timer = setTimeout(() => {
-    timedOut = true
-    runner.kill()
-  }, runTimeoutMs)
-  try {
-    for (;;) {
-      const message = await runner.next()
-      if (message.type === 'result') return outcomeOf(message.result)
-      if (message.type === 'statement') place = message
-      if (message.type === 'step') {
-        place = null
-        setReport(reports, message.step)
-        conduct.hear({ type: 'step', step: message.step })
-      }
-      if (message.type !== 'ended' && message.type !== 'refused') continue
-      const reason =
-        message.type === 'refused' ? errorFrom(message.error) : reasonOf(message, conduct.stop, timedOut, runTimeoutMs)
-      const error = where(reason, steps, reports, place)
-      await runner.gone
-      return outcomeOf(
-        await settle(execution, run, steps, {
-          startedAt,
-          from,
-          before,
-          reports,
-          error,
-        }),
-      )
+  for (;;) {
+    const message = await runner.next()
+    if (message.type === 'result') return outcomeOf(message.result)
+    if (message.type === 'statement') place = message
+    if (message.type === 'step') {
+      place = null
+      setReport(reports, message.step)
+      conduct.hear({ type: 'step', step: message.step })
     }
-  } finally {
-    clearTimeout(timer)
+    if (message.type !== 'ended' && message.type !== 'refused') continue
+    const reason = message.type === 'refused' ? errorFrom(message.error) : reasonOf(message, end)
+    await runner.gone
+    const known = { startedAt, from, before, reports, error: where(reason, steps, reports, place) }
+    return outcomeOf(await settle(execution, run, steps, known))
   }
 }
 
@@ -185,4 +173,10 @@ function nothingDone(current: number | null): Outcome {
 function onAbort(signal: AbortSignal, act: () => void): () => void {
   signal.addEventListener('abort', act, { once: true })
   return () => signal.removeEventListener('abort', act)
+}
+
+/** Ends with `reason` after `ms`, unless it is disposed of before. */
+function limit(end: AbortController, ms: number, reason: () => MigrationError): Disposable {
+  const timer = setTimeout(() => end.abort(reason()), ms)
+  return { [Symbol.dispose]: () => clearTimeout(timer) }
 }

@@ -21,7 +21,7 @@ const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
 /** `error` as one of ours: what SQLite says of the machine by its own code, all else by `otherwise`. */
 export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
   if (error instanceof MigrationError) return error
-  const message = error instanceof Error ? error.message : String(error)
+  const message = briefly(error)
   if (!(error instanceof Sqlite.SqliteError)) return new MigrationError(otherwise, message, {}, { cause: error })
   for (const [pattern, code, advice] of CODES) {
     if (pattern.test(error.code)) {
@@ -29,6 +29,23 @@ export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
     }
   }
   return new MigrationError(otherwise, message, { sqlite: error.code }, { cause: error })
+}
+
+/** A message can hold data, and of any length. */
+const MOST_MESSAGE = 500
+
+function briefly(error: unknown): string {
+  const message = error instanceof Error ? String(error.message) : worded(error)
+  return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message
+}
+
+/** A module may throw anything, also what cannot be made a string. */
+function worded(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return 'it threw something that is no error'
+  }
 }
 
 /** The error of a step: it names the migration, and the place in its file where that is known. */

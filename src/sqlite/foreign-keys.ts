@@ -21,6 +21,9 @@ interface Census {
 
 const TOLD = 20
 
+/** The census of a database without a foreign key. */
+export const NO_ORPHANS = (): Census => ({ tables: new Set(), found: [] })
+
 /** Whether any table may have a foreign key. None can without the word, which no quoting replaces. */
 export function mayHaveForeignKeys(db: Database): boolean {
   const sql = `SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%REFERENCES%' LIMIT 1`
@@ -71,43 +74,39 @@ export function censusBefore(db: Database): () => Census {
 
 function census(db: Database): Census {
   const tables = db.prepare(`SELECT lower(name) FROM main.sqlite_schema WHERE type = 'table'`).pluck().all() as string[]
+  const keyOf = keyReader(db)
   return {
     tables: new Set(tables),
-    found: violations(db).map((violation) => ({
-      violation,
-      values: values(db, violation),
-    })),
+    found: violations(db).map((violation) => ({ violation, values: keyOf(violation) })),
   }
 }
 
 function violations(db: Database): Violation[] {
   try {
-    return db.prepare('PRAGMA main.foreign_key_check').all() as Violation[]
+    return check(db, '')
   } catch (error) {
-    if (!isMismatch(error)) throw error
+    if (!isUncheckable(error)) throw error
     return tablesWithKeys(db).flatMap((table) => violationsOf(db, table))
   }
 }
 
-/** A foreign key whose parent has no such key is a finding of its own, not a reason to see no others. */
+function check(db: Database, table: string): Violation[] {
+  return db.prepare(`PRAGMA main.foreign_key_check${table}`).safeIntegers(false).all() as Violation[]
+}
+
+/** A key that cannot be checked (its parent has no such key, its collation is the application's) is a finding of its own. */
 function violationsOf(db: Database, table: string): Violation[] {
   try {
-    return db.prepare(`PRAGMA main.foreign_key_check(${quote(table)})`).all() as Violation[]
+    return check(db, `(${quote(table)})`)
   } catch (error) {
-    if (!isMismatch(error)) throw error
-    return [
-      {
-        table,
-        rowid: null,
-        parent: /referencing "(.*)"/.exec((error as Error).message)?.[1] ?? '?',
-        fkid: -1,
-      },
-    ]
+    if (!isUncheckable(error)) throw error
+    const { message } = error as Error
+    return [{ table, rowid: null, parent: /referencing "(.*)"/.exec(message)?.[1] ?? message, fkid: -1 }]
   }
 }
 
-function isMismatch(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('foreign key mismatch')
+function isUncheckable(error: unknown): boolean {
+  return error instanceof Sqlite.SqliteError && error.code === 'SQLITE_ERROR'
 }
 
 function tablesWithKeys(db: Database): string[] {
@@ -115,22 +114,60 @@ function tablesWithKeys(db: Database): string[] {
   return db.prepare(sql).pluck().all() as string[]
 }
 
-/** The child's key, as text: it outlives a rebuild that gives the row another rowid. */
-function values(db: Database, { table, rowid, fkid }: Violation): string {
-  if (rowid === null || fkid < 0) return ''
-  const keys = `SELECT "from" FROM pragma_foreign_key_list(?, 'main') WHERE id = ? ORDER BY seq`
-  const columns = db.prepare(keys).pluck().all(table, fkid) as string[]
-  const quoted = columns.map((column) => `quote(${quote(column)})`).join(` || ',' || `)
-  return db
-    .prepare(`SELECT ${quoted} FROM main.${quote(table)} WHERE rowid = ?`)
-    .pluck()
-    .get(rowid) as string
+/** Reads the child's key of a violation, as text: it outlives a rebuild that gives the row another rowid. */
+function keyReader(db: Database): (violation: Violation) => string {
+  const readers = new Map<string, (rowid: number | null) => string>()
+  return ({ table, rowid, parent, fkid }) => {
+    if (fkid < 0) return ''
+    const name = `${fkid} ${table}`
+    const reader =
+      readers.get(name) ?? (rowid === null ? keysInTurn(db, table, parent, fkid) : keyByRow(db, table, fkid))
+    readers.set(name, reader)
+    return reader(rowid)
+  }
+}
+
+function keyByRow(db: Database, table: string, fkid: number): (rowid: number | null) => string {
+  const columns = columnsOf(db, table, fkid).map(({ from }) => `quote(${quote(from)})`)
+  const sql = `SELECT ${columns.join(` || ',' || `)} FROM main.${quote(table)} WHERE rowid = ?`
+  const statement = db.prepare(sql).pluck()
+  return (rowid) => String(statement.get(rowid))
+}
+
+/** Rows of a WITHOUT ROWID table have no name in a violation: their keys, sorted, are given one after the other. */
+function keysInTurn(db: Database, table: string, parent: string, fkid: number): () => string {
+  const columns = columnsOf(db, table, fkid)
+  const child = ({ from }: Column) => `c.${quote(from)}`
+  const match = columns.map((column) => `p.${quote(column.to)} = ${child(column)}`).join(' AND ')
+  const sql = `SELECT ${columns.map((column) => `quote(${child(column)})`).join(` || ',' || `)} AS key
+    FROM main.${quote(table)} c WHERE ${columns.map((column) => `${child(column)} IS NOT NULL`).join(' AND ')}
+    AND NOT EXISTS (SELECT 1 FROM main.${quote(parent)} p WHERE ${match}) ORDER BY key`
+  const keys = hasTable(db, parent) ? db.prepare(sql).pluck().all().values() : [].values()
+  return () => String(keys.next().value ?? '')
+}
+
+interface Column {
+  readonly from: string
+  readonly to: string
+}
+
+/** The columns of a foreign key; those of the parent's primary key where it names none. */
+function columnsOf(db: Database, table: string, fkid: number): Column[] {
+  const sql = `SELECT k."from" AS "from", coalesce(k."to", (SELECT name FROM pragma_table_info(k."table", 'main') WHERE pk = k.seq + 1)) AS "to"
+    FROM pragma_foreign_key_list(?, 'main') k WHERE k.id = ? ORDER BY k.seq`
+  return db.prepare(sql).all(table, fkid) as Column[]
+}
+
+function hasTable(db: Database, name: string): boolean {
+  const sql = `SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND lower(name) = lower(?)`
+  return db.prepare(sql).get(name) !== undefined
 }
 
 /** What `after` has and `before` had not: by table and row first, then by key, for rows and tables that changed their names. */
 function newlyFound(before: Census, after: Census): Violation[] {
-  const exact = subtract(after.found, before.found, ({ violation }) => JSON.stringify(violation))
-  const old = subtract(before.found, after.found, ({ violation }) => JSON.stringify(violation))
+  const whole = (one: Census['found'][number]) => JSON.stringify(one)
+  const exact = subtract(after.found, before.found, whole)
+  const old = subtract(before.found, after.found, whole)
   const known = (name: string) => {
     const lower = name.toLowerCase()
     return before.tables.has(lower) && after.tables.has(lower) ? lower : '?'

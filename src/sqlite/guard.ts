@@ -56,6 +56,8 @@ export class Watched {
   #last = ''
   /** A refused statement may have changed the connection when it was compiled: it must not be used again. */
   spoiled = false
+  /** What was thrown to stop a statement; `null` where none was stopped. */
+  refused: MigrationError | null = null
 
   constructor(db: Database, rules: Rules, script: string | null, onStatement: (statement: Watched) => void) {
     this.#db = db
@@ -140,10 +142,8 @@ export class Watched {
 
   #stop(reason: string): never {
     const line = this.#script === null ? null : this.#lineAt(this.#start)
-    throw new MigrationError('forbidden-statement', reason, {
-      line,
-      statement: shorten(this.#last),
-    })
+    this.refused = new MigrationError('forbidden-statement', reason, { line, statement: shorten(this.#last) })
+    throw this.refused
   }
 
   #lineAt(offset: number): number {

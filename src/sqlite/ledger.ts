@@ -92,7 +92,9 @@ export interface LogRow {
 
 /** Whether `table` is there: ours by its columns, of another tool, or not at all. */
 export function examine(db: Database, table: Table): 'ours' | 'foreign' | 'absent' {
-  const type = db.prepare(`SELECT type FROM main.sqlite_schema WHERE lower(name) = ? AND type IN ('table', 'view')`)
+  const type = db.prepare(
+    `SELECT type FROM main.sqlite_schema WHERE lower(name) = ? AND type IN ('table', 'view', 'index')`,
+  )
   const found = type.pluck().get(table)
   if (found === undefined) return 'absent'
   const columns = db.prepare(`SELECT lower(name) FROM pragma_table_xinfo(?, 'main')`).pluck().all(table) as string[]
@@ -145,7 +147,7 @@ export class Ledger {
   }
 
   applied(): { id: number; name: string; insertedAt: string }[] {
-    const sql = 'SELECT id, name, inserted_at AS insertedAt FROM main.migrations ORDER BY id'
+    const sql = 'SELECT id AS id, name AS name, inserted_at AS insertedAt FROM main.migrations ORDER BY id'
     return this.#statement(sql).all() as {
       id: number
       name: string
@@ -153,21 +155,19 @@ export class Ledger {
     }[]
   }
 
-  /** Writes what a done step leaves: the row of `migrations` comes or goes, the log gains one. */
-  record(row: LogRow): void {
+  /** Writes what a done step leaves in `migrations`: its row comes or goes. */
+  mark(id: number, name: string, direction: Direction): void {
+    // The ancestor's table has no default for inserted_at.
+    const insert = 'INSERT INTO main.migrations (id, name, inserted_at) VALUES (?, ?, CURRENT_TIMESTAMP)'
     const { changes } =
-      row.direction === 'up'
-        ? // The ancestor's table has no default for inserted_at.
-          this.#statement('INSERT INTO main.migrations (id, name, inserted_at) VALUES (?, ?, CURRENT_TIMESTAMP)').run(
-            row.migrationId,
-            row.name,
-          )
-        : this.#statement('DELETE FROM main.migrations WHERE id = ?').run(row.migrationId)
+      direction === 'up'
+        ? this.#statement(insert).run(id, name)
+        : this.#statement('DELETE FROM main.migrations WHERE id = ?').run(id)
     if (changes !== 1)
       throw new MigrationError('forbidden-statement', 'something kept the row of migrations from being written')
-    this.log(row)
   }
 
+  /** Writes a row of `migration_log`, where there is one. */
   log(row: LogRow): void {
     if (!this.keepsLog) return
     this.#statement(
@@ -188,7 +188,8 @@ export class Ledger {
   #statement(sql: string): Statement {
     const known = this.#prepared.get(sql)
     if (known !== undefined) return known
-    const statement = this.#db.prepare(sql)
+    // A migration may have asked for BigInts.
+    const statement = this.#db.prepare(sql).safeIntegers(false)
     this.#prepared.set(sql, statement)
     return statement
   }

@@ -18,7 +18,10 @@ export function maintain(session: Session, work: Work, script: string): Done {
   return inTransaction(db, (commit) => {
     if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
     const durationMs = rounded(performance.now() - clock)
-    named(work, undefined, () => ledger.record(logRow(session, work, 'done', started, durationMs)))
+    named(work, undefined, () => {
+      ledger.mark(work.id, work.name, work.direction)
+      ledger.log(logRow(session, work, 'done', started, durationMs))
+    })
     named(work, undefined, commit)
     return { status: 'done', statements: watched.count, durationMs }
   })

@@ -1,9 +1,6 @@
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { pathToFileURL } from 'node:url'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
-import type { Source, Step } from '../core/migration.ts'
+import type { Step } from '../core/migration.ts'
 import { reportOf, toldError } from '../core/outcome.ts'
 import { logRow, type Work } from './attempt.ts'
 import { openGuarded } from './database.ts'
@@ -11,19 +8,22 @@ import { failure } from './failure.ts'
 import { establish, Ledger } from './ledger.ts'
 import type { FromRunner, RunnerResult, ToRunner } from './messages.ts'
 import { Migrator } from './migrator.ts'
+import { functionOf } from './module.ts'
 import { recordBegin, recordEnd, recordInterrupted } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import type { RunResult } from './steps.ts'
 
 /** The most statements told in a second. */
 const TOLD_A_SECOND = 10
+/** How often it is tried to record the end of a run, each time for as long as LOCK_TIMEOUT. */
+const RECORD_TRIES = 5
 
 /** Makes the run. Throws what kept it from beginning; what happens to its steps is in the result. */
-export async function performRun(
+export function performRun(
   { database, lockTimeoutMs }: { database: string; lockTimeoutMs: number },
   { run, steps }: ToRunner & { type: 'run' },
   say: (message: FromRunner) => void,
-): Promise<RunnerResult> {
+): RunnerResult {
   let db = openForRun(database, lockTimeoutMs)
   try {
     const started = Date.now()
@@ -33,7 +33,7 @@ export async function performRun(
     const from = begin(db, () => recordBegin(db, run, startedAt, new Ledger(db).current(), notRun))
     const before = objectsOf(db)
     say({ type: 'begun', startedAt, from, before })
-    const works = await Promise.all(steps.map(workOf))
+    const works = steps.map(workOf)
     const { steps: reports, error } = migrate(db, works, run, say)
     if (error !== null) db = anew(db, database, lockTimeoutMs)
     const told = toldError(run, reports, error)
@@ -63,13 +63,12 @@ export async function performRun(
   }
 }
 
-/** The connection of a run: in WAL, each commit synced, foreign keys off from the beginning. */
+/** The connection of a run: in WAL, each commit synced. */
 function openForRun(database: string, lockTimeoutMs: number): Database {
   const db = openGuarded(database, { timeout: lockTimeoutMs })
   try {
     switchToWal(db, lockTimeoutMs)
     db.pragma('synchronous = FULL')
-    db.pragma('foreign_keys = OFF')
     return db
   } catch (error) {
     db.close()
@@ -139,45 +138,25 @@ function anew(db: Database, database: string, lockTimeoutMs: number): Database {
   return fresh
 }
 
-/** Writes the end of a run. The steps are committed and told whether or not this succeeds; the next run finds what is missing. */
+/**
+ * Writes the end of a run, as patiently as an application that holds the write lock makes it necessary. The steps are
+ * committed and told whether or not this succeeds; the next run finds what is missing.
+ */
 function record(db: Database, write: () => void): void {
-  try {
-    db.transaction(write).immediate()
-  } catch (error) {
-    console.error('the end of the run could not be recorded', error)
+  for (let tries = 1; ; tries += 1) {
+    try {
+      db.transaction(write).immediate()
+      return
+    } catch (error) {
+      const locked = failure(error, 'internal').code === 'database-locked'
+      if (locked && tries < RECORD_TRIES) continue
+      console.error('the end of the run could not be recorded:', error)
+      return
+    }
   }
 }
 
-async function workOf({ id, name, direction, source, checksum, keep }: Step): Promise<Work> {
-  const body = source?.kind === 'code' ? await functionOf(source, direction) : (source?.text ?? null)
-  return {
-    id,
-    name,
-    direction,
-    file: source?.file ?? null,
-    checksum,
-    keep,
-    body,
-  }
-}
-
-/** The function that a module exports. What keeps it from being loaded is thrown when its step runs, and not before. */
-async function functionOf(
-  source: Source & { kind: 'code' },
-  direction: 'up' | 'down',
-): Promise<(db: Database) => unknown> {
-  try {
-    const bytes = await readFile(source.path)
-    if (createHash('sha256').update(bytes).digest('hex') !== source.sha256) {
-      throw new Error('the file has changed since the run began; post again')
-    }
-    const module = (await import(pathToFileURL(source.path).href)) as Record<string, unknown>
-    const found = module[direction] ?? (module.default as Record<string, unknown> | undefined)?.[direction]
-    if (typeof found !== 'function') throw new Error(`it exports no function ${direction}`)
-    return found as (db: Database) => unknown
-  } catch (error) {
-    return () => {
-      throw error
-    }
-  }
+function workOf({ id, name, direction, source, checksum, keep }: Step): Work {
+  const body = source?.kind === 'code' ? functionOf(source, direction) : (source?.text ?? null)
+  return { id, name, direction, file: source?.file ?? null, checksum, keep, body }
 }

@@ -32,15 +32,9 @@ export function where(
   return { ...details, ...error.toJSON() }
 }
 
-/** Why a runner has ended: the first reason wins. */
-export function reasonOf(ended: Ended, stop: AbortSignal, timedOut: boolean, runTimeoutMs: number): MigrationError {
-  if (stop.aborted) return stop.reason as MigrationError
-  if (timedOut) {
-    return new MigrationError(
-      'timed-out',
-      `the run took longer than ${runTimeoutMs / 1000} s, was killed and rolled back; raise RUN_TIMEOUT or split the migration`,
-    )
-  }
+/** Why a runner has ended: what ended it first, else what the kernel says. */
+export function reasonOf(ended: Ended, end: AbortSignal): MigrationError {
+  if (end.aborted) return end.reason as MigrationError
   const how = ended.signal === null ? `exit code ${ended.code}` : ended.signal
   const memory = ended.signal === 'SIGKILL' ? '; if nobody did this, look whether memory ran out' : ''
   return new MigrationError(
@@ -50,9 +44,21 @@ export function reasonOf(ended: Ended, stop: AbortSignal, timedOut: boolean, run
 }
 
 /** Why nothing was begun. */
-export function notBegun(message: FromRunner | Ended, stop: AbortSignal): MigrationError {
-  if (stop.aborted) return stop.reason as MigrationError
+export function notBegun(message: FromRunner | Ended, end: AbortSignal): MigrationError {
+  if (end.aborted) return end.reason as MigrationError
   if (message.type === 'refused') return errorFrom(message.error)
-  if (message.type === 'ended') return reasonOf(message, stop, false, 0)
+  if (message.type === 'ended') return reasonOf(message, end)
   return new MigrationError('internal', `a runner said ${message.type} out of turn`)
+}
+
+/** The end of a run after `RUN_TIMEOUT`. */
+export function timedOut(ms: number): MigrationError {
+  const message = `the run took longer than ${ms / 1000} s, was killed and rolled back; raise RUN_TIMEOUT or split the migration`
+  return new MigrationError('timed-out', message)
+}
+
+/** The end of a runner that never got as far as a run. */
+export function stuck(database: string): MigrationError {
+  const message = `a runner could not get hold of ${database} in time, though nobody has it, and was killed; look at its file system`
+  return new MigrationError('database-unavailable', message)
 }

@@ -1,5 +1,6 @@
 import { type Stats, statSync } from 'node:fs'
 import Sqlite, { type Database } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
 import type { Applied, Running } from '../core/migration.ts'
 import type { History } from '../core/plan.ts'
 import { failure } from './failure.ts'
@@ -66,6 +67,7 @@ export class RecordReader {
     const found = stat(this.#file)
     if (this.#open !== null && (found?.ino !== this.#open.ino || found.dev !== this.#open.dev)) this.#forget()
     if (found === undefined) return null
+    if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
     this.#open ??= {
       db: new Sqlite(this.#file, { readonly: true, timeout: 0 }),
       dev: found.dev,

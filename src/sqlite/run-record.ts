@@ -48,7 +48,8 @@ export function recordEnd(db: Database, run: RunRow, end: RunnerResult): void {
 export function recordInterrupted(db: Database, now: string): void {
   const error: RunError = {
     code: 'shutting-down',
-    message: 'the server of this run died; what was not committed was rolled back',
+    message:
+      'this run ended without a record of its end, as when its server dies; what was not committed was rolled back',
   }
   db.prepare(
     `UPDATE main.migration_runs SET status = 'interrupted', finished_at = ?, error = ? WHERE status = 'running'`,

@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { extname } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { FromRunner, ToRunner } from './messages.ts'
+import { openOutput } from './output.ts'
 
 /** A runner as its parent sees it. */
 export interface RunnerProcess {
@@ -37,7 +37,8 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
     say: (message) => void (child.connected && child.send(message, () => {})),
     next: inbox,
     onOutput: (hear) => {
-      for (const stream of [child.stdout, child.stderr]) if (stream) createInterface(stream).on('line', hear)
+      const output = openOutput(hear)
+      for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', output())
     },
     kill: () => void child.kill('SIGKILL'),
     gone,

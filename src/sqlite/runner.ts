@@ -21,7 +21,12 @@ let claim: {
   lock: Disposable
 } | null = null
 
+// Out of the reach of modules: what is sent is believed.
+const send = process.send?.bind(process)
+delete process.send
 dieWith(Number(process.argv[2]))
+// Ctrl-C and some supervisors signal every process of the group; how long a run may go on is the server's to decide.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // The parent has ended while this process was idle; a busy one is ended by the watchdog.
 process.on('disconnect', () => process.exit())
 process.on('message', (message: ToRunner) => void answer(message))
@@ -32,7 +37,7 @@ async function answer(message: ToRunner): Promise<void> {
     else if (message.type === 'run')
       leave({
         type: 'result',
-        result: await performRun(claimed(), message, say),
+        result: performRun(claimed(), message, say),
       })
     else if (message.type === 'settle') leave({ type: 'result', result: settleRun(claimed(), message) })
     else leave({ type: 'busy' })
@@ -82,11 +87,14 @@ function claimed(): NonNullable<typeof claim> {
 }
 
 function say(message: FromRunner): void {
-  process.send?.(message)
+  send?.(message)
 }
 
 /** Says the last word, the lock given back before it, and ends when it has been flushed: what is queued dies with the process. */
 function leave(message: FromRunner): void {
   claim?.lock[Symbol.dispose]()
-  process.send?.(message, () => process.exit())
+  send?.(message, () => {
+    // What a module has printed is on its way too.
+    process.stdout.write('', () => process.stderr.write('', () => process.exit()))
+  })
 }

@@ -29,6 +29,8 @@ const NAME = /"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|[\w$\u0080
 export function refusal(statement: string, rules: Rules): string | null {
   const { words, at } = opening(statement)
   const [first = ''] = words
+  // SQLite has compiled it, so it does begin with a word: what is not understood is not let through.
+  if (first === '') return 'the beginning of this statement cannot be read; write it without unusual white space'
   if (rules === 'maintenance') return maintenanceRefusal(statement, words, at)
   if (first === 'PRAGMA') return pragmaRefusal(pragmaName(statement, at), ALLOWED_PRAGMAS)
   if (first === 'ROLLBACK' && (words[1] === 'TO' || (words[1] === 'TRANSACTION' && words[2] === 'TO'))) return null
@@ -50,7 +52,7 @@ export function refusal(statement: string, rules: Rules): string | null {
 /** Whether a statement may have acted on the connection by being compiled alone, as most PRAGMAs do. */
 export function actsWhenCompiled(statement: string): boolean {
   const [first] = opening(statement).words
-  return first === 'PRAGMA' || first === 'EXPLAIN'
+  return first === undefined || first === 'PRAGMA' || first === 'EXPLAIN'
 }
 
 function maintenanceRefusal(statement: string, words: readonly string[], at: number): string | null {

@@ -14,9 +14,11 @@ import {
   type Work,
 } from './attempt.ts'
 import { stepFailure } from './failure.ts'
-import { censusBefore, mayHaveForeignKeys, refuseNewViolations } from './foreign-keys.ts'
+import { censusBefore, mayHaveForeignKeys, NO_ORPHANS, refuseNewViolations } from './foreign-keys.ts'
 import { guardOf, Watched } from './guard.ts'
 import { maintain } from './maintenance.ts'
+import { call } from './module.ts'
+import { changedSetting, type Settings, settingsOf } from './settings.ts'
 import { inTransaction } from './transaction.ts'
 import { fingerprint, hasForeignTriggers, namesOurTables, refuseTriggers, temporaries } from './untouched.ts'
 
@@ -36,11 +38,18 @@ export function executeStep(session: Session, work: Work): Done {
 export function executeInside(session: Session, work: Work): Done {
   const started = Date.now()
   const clock = performance.now()
-  if (!isDue(session.ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+  const { db, ledger } = session
+  if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+  const orphans = session.related ? censusBefore(db) : NO_ORPHANS
   const statements = changeOnly(session, work)
-  const durationMs = rounded(performance.now() - clock)
-  named(work, undefined, () => session.ledger.record(logRow(session, work, 'done', started, durationMs)))
-  return { status: 'done', statements, durationMs }
+  return named(work, undefined, () => {
+    // Its own row first: a table of the user's may refer to ours.
+    ledger.mark(work.id, work.name, work.direction)
+    if (session.related) refuseNewViolations(db, orphans)
+    const durationMs = rounded(performance.now() - clock)
+    ledger.log(logRow(session, work, 'done', started, durationMs))
+    return { status: 'done', statements, durationMs }
+  })
 }
 
 /** Runs the change, and nothing but the change: all that section 4 of the promise forbids is looked for afterwards. */
@@ -55,17 +64,17 @@ function changeOnly(session: Session, work: Work): number | null {
   const wary = session.wary || script === null || namesOurTables(script)
   const before = wary ? fingerprint(db) : ''
   const temporary = temporaries(db)
-  const census = session.related ? censusBefore(db) : () => ({ tables: new Set<string>(), found: [] })
   const legacy = db.pragma('legacy_alter_table', { simple: true })
+  const settings = script === null ? settingsOf(db) : null
   db.exec(`SAVEPOINT ${savepoint}`)
   const statements = perform(session, work, body)
   named(work, undefined, () => {
     refuseEscape(db, savepoint)
     if (temporaries(db) !== temporary) throw forbidden('it leaves something TEMP behind; drop it at its end')
     if (wary) refuseTouched(db, before)
+    if (settings !== null) refuseSettings(session, settings)
     session.wary ||= wary && hasForeignTriggers(db)
     session.related ||= script === null ? mayHaveForeignKeys(db) : /references/i.test(script)
-    if (session.related) refuseNewViolations(db, census)
   })
   if (db.pragma('legacy_alter_table', { simple: true }) !== legacy) db.pragma(`legacy_alter_table = ${legacy}`)
   return statements
@@ -85,12 +94,14 @@ function perform(session: Session, work: Work, body: string | ((db: Database) =>
   try {
     using _ = guardOf(db)?.watch(watched) ?? null
     if (typeof body === 'string') db.exec(body)
-    else refusePromise(body(db))
+    else call(db, body)
   } catch (error) {
     throw stepFailure(error, work, db.open && isSqliteError(error) ? watched.failed(error) : {})
   } finally {
     session.spoiled ||= watched.spoiled
   }
+  // A module may have caught what stopped it.
+  if (watched.refused !== null) throw stepFailure(watched.refused, work)
   if (guardOf(db) === undefined) return null
   if (script !== null && skipTrivia(watched.rest(), 0) !== watched.rest().length) {
     throw stepFailure(forbidden('SQLite has left a part of the script unexecuted'), work, watched.place())
@@ -98,8 +109,17 @@ function perform(session: Session, work: Work, body: string | ((db: Database) =>
   return watched.count
 }
 
+/** A PRAGMA acts when it is compiled, which no guard sees of a module's prepare; the connection is not used again. */
+function refuseSettings(session: Session, before: Settings): void {
+  const changed = changedSetting(before, settingsOf(session.db))
+  if (changed === null) return
+  session.spoiled = true
+  throw forbidden(`it changes the connection by PRAGMA ${changed}, which would outlive it; remove that`)
+}
+
 /** The savepoint is there only if the transaction that it was set in still is. */
 function refuseEscape(db: Database, savepoint: string): void {
+  if (!db.open) throw forbidden('it has closed the database, which is not its own; remove the close')
   try {
     db.exec(`RELEASE ${savepoint}`)
   } catch (error) {
@@ -118,10 +138,4 @@ function refuseTouched(db: Database, before: string): void {
   throw forbidden(
     'it changes the tables that record the migrations; leave migrations, migration_log and migration_runs alone',
   )
-}
-
-function refusePromise(given: unknown): void {
-  if (given === null || typeof given !== 'object' || !('then' in given)) return
-  if (given instanceof Promise) given.catch(() => {})
-  throw new Error('it returns a promise, and a migration is synchronous: what it does later would miss its transaction')
 }

@@ -28,7 +28,10 @@ export function fingerprint(db: Database): string {
   hash.update(JSON.stringify(found))
   for (const { type, name } of found) {
     if (type !== 'table') continue
-    const rows = db.prepare(`SELECT * FROM main."${name.replaceAll('"', '""')}" ORDER BY 1`).raw()
+    const rows = db
+      .prepare(`SELECT * FROM main."${name.replaceAll('"', '""')}" ORDER BY 1`)
+      .raw()
+      .safeIntegers(false)
     for (const row of rows.iterate()) hash.update(JSON.stringify(row))
   }
   return hash.digest('hex')
