@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { ROLES, type Role } from './http/auth.ts'
 
@@ -54,7 +54,7 @@ export function readConfig(environment: Environment = process.env): Config {
       'silent',
     ]),
     tokens,
-    allowedHosts: list(of('ALLOWED_HOSTS')).map((name) => name.toLowerCase()),
+    allowedHosts: list(of('ALLOWED_HOSTS')).map(hostName),
     corsOrigins: list(of('CORS_ORIGINS')).map(origin),
     runTimeoutMs: seconds('RUN_TIMEOUT', of('RUN_TIMEOUT') ?? '3600', 1),
     lockTimeoutMs: seconds('LOCK_TIMEOUT', of('LOCK_TIMEOUT') ?? '5', 0),
@@ -71,7 +71,7 @@ function databasePath(value: string): string {
   if (path.includes(':memory:')) throw refuse('a database in memory would be another one for each process')
   if (/^[A-Za-z][A-Za-z0-9+.-]*:/.test(path)) throw refuse('the scheme is not supported')
   if (/^\/\/[^/]/.test(path)) throw refuse('after // it names a host')
-  if (path.endsWith('/')) throw refuse('it names a folder')
+  if (path.endsWith('/') || (existsSync(path) && statSync(path).isDirectory())) throw refuse('it names a folder')
   return path
 }
 
@@ -120,6 +120,11 @@ function list(value: string | undefined): string[] {
   return (value ?? '').split(',').flatMap((part) => part.trim() || [])
 }
 
+function hostName(value: string): string {
+  if (/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$/.test(value)) return value.toLowerCase()
+  throw new ConfigError(`ALLOWED_HOSTS=${value}: allowed are names without scheme and port, such as schemad.ops.svc`)
+}
+
 function origin(value: string): string {
   if (URL.canParse(value) && new URL(value).origin === value) return value
   throw new ConfigError(
@@ -131,6 +136,28 @@ function withoutTokens(environment: Environment): Record<string, string> {
   const secret = /^(READ|MIGRATE|ADMIN)_TOKEN(_FILE)?$/
   const kept = Object.entries(environment).filter(([name, value]) => value !== undefined && !secret.test(name))
   return Object.fromEntries(kept as [string, string][])
+}
+
+/** Why `listen` failed, in the words of the configuration. */
+export function listenError({ host, port }: Config, error: Error & { code?: string }): Error {
+  if (error.code === 'EADDRINUSE') {
+    return new ConfigError(
+      `PORT=${port}: another program listens there on ${host}; allowed is a free port, or 0 for any`,
+    )
+  }
+  if (error.code === 'EACCES')
+    return new ConfigError(`PORT=${port}: it takes more rights; allowed is a port from 1024 on`)
+  if (
+    error.code === 'EADDRNOTAVAIL' ||
+    error.code === 'ENOTFOUND' ||
+    error.code === 'EAI_AGAIN' ||
+    error.code === 'EINVAL'
+  ) {
+    return new ConfigError(
+      `HOST=${host}: it is no address of this machine; allowed is one, such as 127.0.0.1 or 0.0.0.0`,
+    )
+  }
+  return error
 }
 
 /** The version of this package, as its package.json says. */

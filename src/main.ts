@@ -2,7 +2,7 @@
 import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
 import { v7 as newId } from 'uuid'
-import { type Config, ConfigError, packageVersion, readConfig } from './config.ts'
+import { type Config, ConfigError, listenError, packageVersion, readConfig } from './config.ts'
 import { openRuns, type RunEvent } from './core/runs.ts'
 import { statusReader } from './core/status.ts'
 import { openDirectory } from './directory/directory.ts'
@@ -74,11 +74,10 @@ async function serve(config: Config): Promise<void> {
     log.info('ended')
   })
 
-  await app.listen({
-    host: config.host,
-    port: config.port,
-    listenTextResolver: (address) => `listening on ${address}`,
-  })
+  const { host, port } = config
+  await app
+    .listen({ host, port, listenTextResolver: (address) => `listening on ${address}` })
+    .catch((error: Error) => Promise.reject(listenError(config, error)))
   engine.warm()
 }
 

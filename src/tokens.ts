@@ -19,7 +19,8 @@ interface Token {
  * @throws ConfigError for what cannot be used at the start.
  */
 export function openTokens(sources: readonly TokenSource[], warn: (message: string) => void): Tokens {
-  let tokens = readAll(sources)
+  let read = sources.map((source) => tokensOf(source))
+  let tokens = together(read)
   let seen = stampOf(sources)
   let looked = performance.now()
 
@@ -28,13 +29,22 @@ export function openTokens(sources: readonly TokenSource[], warn: (message: stri
     looked = performance.now()
     const stamp = stampOf(sources)
     if (stamp === seen) return
+    seen = stamp
+    // Each file by itself: one that cannot be used must not keep a token alive that was taken out of another.
+    const now = sources.map((source, place) => orElse(() => tokensOf(source), read[place] ?? []))
+    const usable = orElse(() => together(now), null)
+    if (usable === null) return
+    read = now
+    tokens = usable
+  }
+
+  function orElse<T, U>(attempt: () => T, otherwise: U): T | U {
     try {
-      tokens = readAll(sources)
-      seen = stamp
+      return attempt()
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
-      seen = stamp
-      warn(`${error.message}; the tokens stay as they were`)
+      warn(`${error.message}; these tokens stay as they were`)
+      return otherwise
     }
   }
 
@@ -49,8 +59,13 @@ export function openTokens(sources: readonly TokenSource[], warn: (message: stri
   }
 }
 
-function readAll(sources: readonly TokenSource[]): Token[] {
-  const tokens = sources.flatMap((source) => linesOf(source).map((line) => tokenFrom(line, source)))
+function tokensOf(source: TokenSource): Token[] {
+  return linesOf(source).map((line) => tokenFrom(line, source))
+}
+
+/** All tokens. Throws ConfigError where two roles share one. */
+function together(read: readonly Token[][]): Token[] {
+  const tokens = read.flat()
   for (const [place, one] of tokens.entries()) {
     const other = tokens.slice(place + 1).find(({ role, digest }) => role !== one.role && digest.equals(one.digest))
     if (other)
@@ -72,6 +87,8 @@ function linesOf(source: TokenSource): string[] {
 
 function contentOf(file: string, variable: string): string {
   try {
+    // A FIFO would never end.
+    if (!statSync(file).isFile()) throw new Error('it is no file')
     return readFileSync(file, 'utf8')
   } catch {
     throw new ConfigError(`${variable}=${file}: the file cannot be read; allowed is a file with tokens, one a line`)
@@ -83,7 +100,10 @@ function tokenFrom(line: string, { role, variable }: TokenSource): Token {
   const text = (named?.[2] ?? line).trim()
   if (text.length < LEAST_LENGTH)
     throw new ConfigError(`${variable}: a token is too short; allowed are ${LEAST_LENGTH} characters or more`)
-  if (/\s/.test(text)) throw new ConfigError(`${variable}: a token has white space in it; allowed is one token a line`)
+  if (!/^[\x21-\x7e]+$/.test(text))
+    throw new ConfigError(
+      `${variable}: a token has other characters than a header carries; allowed is visible ASCII without spaces`,
+    )
   return { role, actor: named?.[1] ?? role, digest: digestOf(text) }
 }
 

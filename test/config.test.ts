@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ConfigError, readConfig } from '../src/config.ts'
 import { folderWith, write } from './support/folder.ts'
-import { startServer } from './support/server.ts'
+import { startServer, until } from './support/server.ts'
 
 const MAIN = new URL('../src/main.ts', import.meta.url).pathname
 const TOKEN = 'a-token-of-some-length'
@@ -66,6 +66,9 @@ describe('the environment', () => {
     [{ HOST: 'example.com' }, /^HOST=example.com/],
     [{ CORS_ORIGINS: 'example.com' }, /^CORS_ORIGINS=example.com/],
     [{ CORS_ORIGINS: '*' }, /^CORS_ORIGINS=\*/],
+    [{ ALLOWED_HOSTS: 'db.internal:8080' }, /^ALLOWED_HOSTS=db.internal:8080.*without scheme and port/],
+    [{ ALLOWED_HOSTS: 'a,*' }, /^ALLOWED_HOSTS=\*/],
+    [{ DATABASE_URL: '/tmp' }, /^DATABASE_URL=\/tmp: it names a folder/],
     [{ ADMIN_TOKEN: TOKEN, ADMIN_TOKEN_FILE: '/x' }, /^ADMIN_TOKEN and ADMIN_TOKEN_FILE/],
     [{ ADMIN_TOKEN: TOKEN, AUTH: 'off' }, /^AUTH=off/],
   ])('with %j is refused with what is allowed', (environment, says) => {
@@ -95,6 +98,14 @@ describe('the process ends before it listens, with one line and not 0,', () => {
     ['for a bad value', { PORT: 'x' }, /^schemad: PORT=x: /],
     ['for a short token', { ADMIN_TOKEN: 'ci:sesame' }, /^schemad: ADMIN_TOKEN: .*16/],
     ['for one token of two roles', { ADMIN_TOKEN: TOKEN, READ_TOKEN: `x:${TOKEN}` }, /READ_TOKEN and ADMIN_TOKEN/],
+    [
+      'for an address of another machine',
+      { HOST: '203.0.113.7', AUTH: 'off' },
+      /^schemad: HOST=203.0.113.7: .*127\.0\.0\.1/,
+    ],
+    ['for a host that is none', { HOST: '0.0.0.0:80', AUTH: 'off' }, /^schemad: HOST=0.0.0.0:80: /],
+    ['for a token that no header carries', { ADMIN_TOKEN: 'ä'.repeat(20) }, /^schemad: ADMIN_TOKEN: .*ASCII/],
+    ['for a token file that is none', { ADMIN_TOKEN_FILE: '/dev/zero' }, /^schemad: ADMIN_TOKEN_FILE=\/dev\/zero: /],
     ['for a token file that is not there', { ADMIN_TOKEN_FILE: '/nowhere/token' }, /ADMIN_TOKEN_FILE=\/nowhere\/token/],
   ])('%s', (_, env, says) => {
     const { status, stderr, stdout } = spawnSync(process.execPath, [MAIN], { env, encoding: 'utf8' })
@@ -111,7 +122,9 @@ describe('the process ends before it listens, with one line and not 0,', () => {
     const PORT = new URL(server.url).port
     const { status, stderr } = spawnSync(process.execPath, [MAIN], { env: { PORT }, encoding: 'utf8' })
     expect(status).toBe(1)
-    expect(stderr).toMatch(/^schemad: .*EADDRINUSE.*\n$/)
+    expect(stderr).toBe(
+      `schemad: PORT=${PORT}: another program listens there on 127.0.0.1; allowed is a free port, or 0 for any\n`,
+    )
   })
 })
 
@@ -128,4 +141,15 @@ it('a token file is read again when it changes, and one that turns empty keeps t
   expect([await status(`${TOKEN}-1`), await status(`${TOKEN}-2`), await status('x'.repeat(20))]).toEqual([
     200, 200, 401,
   ])
+})
+
+it('a token file that cannot be used does not keep a token alive that was taken out of another', async () => {
+  const folder = folderWith({ read: `${TOKEN}-read\n`, admin: `${TOKEN}-old\n` })
+  const env = { READ_TOKEN_FILE: join(folder, 'read'), ADMIN_TOKEN_FILE: join(folder, 'admin') }
+  const server = await startServer({ env })
+  const status = async (token: string) => (await server.get('/migrations', { authorization: `Bearer ${token}` })).status
+  write(folder, { read: '', admin: `${TOKEN}-new\n` })
+  await until(async () => (await status(`${TOKEN}-new`)) === 200)
+  expect([await status(`${TOKEN}-old`), await status(`${TOKEN}-read`)]).toEqual([401, 200])
+  expect(server.log.some(({ msg }) => String(msg).startsWith('READ_TOKEN_FILE='))).toBe(true)
 })

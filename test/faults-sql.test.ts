@@ -1,49 +1,10 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
-import { type Files, write } from './support/folder.ts'
-import { contentOf, query, type Server, startServer, until } from './support/server.ts'
-
-const BASE: Files = {
-  '0000_init_db.up.sql': `CREATE TABLE cats (id INTEGER PRIMARY KEY, name TEXT UNIQUE CHECK (name <> ''));
-CREATE TABLE kittens (id INTEGER PRIMARY KEY, cat_id INTEGER REFERENCES cats ON DELETE CASCADE);
-INSERT INTO cats VALUES (1, 'Tom'), (2, 'Mia');
-INSERT INTO kittens VALUES (1, 1), (2, 1), (3, 2);
-`,
-}
-
-async function withBase(): Promise<Server> {
-  const server = await startServer({ files: BASE })
-  expect((await server.post('/migrate')).status).toBe(200)
-  return server
-}
-
-/** Posts with `script` as the next migration: it is refused or fails, nothing is changed, and the next post works. */
-async function refused(server: Server, script: string | Buffer, file = '0001_bad.up.sql') {
-  const before = contentOf(server.database)
-  write(server.migrations, { [file]: script })
-  const answer = await server.post('/migrate')
-  expect(contentOf(server.database)).toEqual(before)
-  expect(before.integrity).toBe('ok')
-  await until(() => server.children().length <= 1)
-  rmSync(join(server.migrations, file))
-  write(server.migrations, {
-    '0001_good.up.sql': 'CREATE TABLE good (x);',
-    '0001_undo.down.sql': 'DROP TABLE good;',
-  })
-  expect((await server.post('/migrate')).body).toMatchObject({
-    status: 'succeeded',
-    to: 1,
-  })
-  expect((await server.post('/rollback')).body).toMatchObject({
-    status: 'succeeded',
-    to: 0,
-  })
-  rmSync(join(server.migrations, '0001_good.up.sql'))
-  rmSync(join(server.migrations, '0001_undo.down.sql'))
-  return answer
-}
+import { write } from './support/folder.ts'
+import { BASE, refused, withBase } from './support/refused.ts'
+import { query, startServer } from './support/server.ts'
 
 describe('fault 1: an error in a statement', () => {
   const lead = `-- a comment; with a semicolon
@@ -185,6 +146,16 @@ describe('a forbidden statement is stopped before it runs', () => {
     })
     expect(answer.body.detail).toMatch(says)
     expect(existsSync(join(server.database, '..', 'elsewhere.db'))).toBe(false)
+  })
+
+  it.each([
+    ['fault 3', 'CREATE TABLE x (y);-- done\n\t\vCOMMIT;'],
+    ['fault 6', "CREATE TABLE x (y);/**/ \vATTACH 'other.db' AS o;"],
+    ['fault 7', 'CREATE TABLE x (y);/**/ \v\vPRAGMA ignore_check_constraints = ON;'],
+  ])('%s: behind a vertical tab, which SQLite takes for white space too', async (_, script) => {
+    const answer = await refused(await withBase(), script)
+    expect(answer.body).toMatchObject({ status: 422, code: 'forbidden-statement' })
+    expect(answer.body.detail).toMatch(/(COMMIT|ATTACH|PRAGMA \w+) is not allowed/)
   })
 
   it('fault 7: a PRAGMA that SQLite itself refuses has failed', async () => {
@@ -335,6 +306,45 @@ INSERT INTO k (cat_id) SELECT cat_id FROM kittens; DROP TABLE kittens; ALTER TAB
   })
 })
 
+describe('fault 10: an orphan is a new one', () => {
+  it.each([
+    ['in the row of an old one', 'CREATE TABLE k (id INTEGER PRIMARY KEY, cat REFERENCES cats)'],
+    ['in a table without rowids', 'CREATE TABLE k (id INTEGER PRIMARY KEY, cat REFERENCES cats) WITHOUT ROWID'],
+  ])('%s', async (_, table) => {
+    const server = await withBase()
+    const db = new Sqlite(server.database)
+    db.pragma('foreign_keys = OFF')
+    db.exec(`${table}; INSERT INTO k VALUES (1, 99)`)
+    db.close()
+    const answer = await refused(server, 'DELETE FROM k; INSERT INTO k VALUES (1, 55);')
+    expect(answer.body.code).toBe('foreign-key-violation')
+  })
+
+  it('that refers to a migration which is rolled back', async () => {
+    const server = await withBase()
+    write(server.migrations, {
+      '0001_refer.up.sql': 'CREATE TABLE notes (about REFERENCES migrations (id));\nINSERT INTO notes VALUES (1);',
+      '0001_keep.down.sql': 'SELECT 1;',
+    })
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 1 })
+    expect((await server.post('/rollback')).body).toMatchObject({ code: 'foreign-key-violation', run: { to: 1 } })
+    expect(query(server.database, 'SELECT id FROM migrations')).toEqual([{ id: 0 }, { id: 1 }])
+  })
+
+  it('and a hundred thousand old ones are no hindrance', async () => {
+    const server = await withBase()
+    const db = new Sqlite(server.database)
+    db.pragma('foreign_keys = OFF')
+    db.exec(`WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 100100)
+      INSERT INTO kittens SELECT i, i FROM n`)
+    db.close()
+    write(server.migrations, { '0001_next.up.sql': 'CREATE TABLE next (x);' })
+    const { body } = await server.post('/migrate')
+    expect(body).toMatchObject({ status: 'succeeded' })
+    console.log(`a step beside 100,000 old orphans took ${body.durationMs} ms`)
+  })
+})
+
 it('fault 13: a trigger of an earlier migration cannot write to our tables either', async () => {
   const server = await withBase()
   write(server.migrations, {
@@ -347,61 +357,4 @@ it('fault 13: a trigger of an earlier migration cannot write to our tables eithe
   const again = await server.post('/migrate')
   expect(again.body).toMatchObject({ code: 'forbidden-statement' })
   expect(query(server.database, 'SELECT id FROM migrations')).toEqual([{ id: 0 }, { id: 1 }])
-})
-
-it('a module that fails is undone, and its file is named', async () => {
-  const server = await withBase()
-  const answer = await refused(
-    server,
-    `export function up(db) { db.exec('CREATE TABLE x (y)'); throw new Error('boom') }`,
-    '0001_code.mjs',
-  )
-  expect(answer.body.run?.error).toMatchObject({
-    code: 'migration-failed',
-    file: '0001_code.mjs',
-    message: expect.stringContaining('boom'),
-  })
-  const promised = await refused(
-    server,
-    `export async function up(db) { db.exec('CREATE TABLE x (y)') }`,
-    '0001_code.mjs',
-  )
-  expect(promised.body.detail).toMatch(/promise/)
-  const escaped = await refused(
-    server,
-    `export function up(db) { db.exec('CREATE TABLE x (y)'); db.exec('COMMIT') }`,
-    '0001_code.mjs',
-  )
-  expect(escaped.body.code).toBe('forbidden-statement')
-  const closed = await refused(
-    server,
-    `export function up(db) { db.exec('CREATE TABLE x (y)'); db.close() }`,
-    '0001_code.mjs',
-  )
-  expect(closed.status).toBe(422)
-  const ended = await refused(
-    server,
-    `export function up(db) { db.exec('CREATE TABLE x (y)'); process.exit(0) }`,
-    '0001_code.mjs',
-  )
-  expect(ended.body).toMatchObject({
-    status: 500,
-    code: 'runner-crashed',
-    run: { status: 'failed', steps: [{ status: 'failed' }] },
-  })
-})
-
-it('a module that is edited runs as edited, and not as a server has seen it before', async () => {
-  const server = await withBase()
-  write(server.migrations, {
-    '0001_code.mjs': `export function up(db) { db.exec('CREATE TABLE one (y)') }\nexport function down(db) { db.exec('DROP TABLE one') }`,
-  })
-  expect((await server.post('/migrate')).status).toBe(200)
-  expect((await server.post('/rollback')).status).toBe(200)
-  write(server.migrations, {
-    '0001_code.mjs': `export function up(db) { db.exec('CREATE TABLE two (y)') }`,
-  })
-  expect((await server.post('/migrate')).body).toMatchObject({
-    schemaChanges: { created: ['table two'] },
-  })
 })

@@ -85,18 +85,37 @@ describe('fault 37: a hostile or mistaken request', () => {
       ['POST', '/livez', 'GET, HEAD'],
       ['POST', '/migrations/0', 'GET, HEAD'],
       ['OPTIONS', '/migrate', 'POST'],
+      ['POST', '/%6digrations', 'GET, HEAD'],
+      ['POST', '/docs/static/swagger-ui.css', 'GET, HEAD'],
     ] as const
     for (const [method, path, allow] of cases) {
       const response = await fetch(`${server.url}${path}`, { method })
       expect([method, path, response.status]).toEqual([method, path, 405])
       expect(response.headers.get('allow')?.split(', ').sort().join(', ')).toBe(allow)
-      expect(await response.json()).toMatchObject({ code: 'method-not-allowed' })
+      const text = await response.text()
+      expect(text.endsWith('}\n')).toBe(true)
+      expect(JSON.parse(text)).toMatchObject({ code: 'method-not-allowed' })
     }
   })
 
   it.concurrent.each([
     ['that is no HTTP', 'HELLO\r\n\r\n'],
     ['with a URL of 20 kB', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`],
+    ['whose URL cannot be decoded', 'GET /%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'],
+    [
+      'with an id of a thousand digits',
+      `GET /migrations/${'1'.repeat(1_000)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+    ],
+    ['without a Host', 'POST /migrate HTTP/1.1\r\nConnection: close\r\n\r\n'],
+    [
+      'that expects what cannot be',
+      'POST /migrate HTTP/1.1\r\nHost: localhost\r\nExpect: x\r\nConnection: close\r\n\r\n',
+    ],
+    ['that wants a proxy', 'CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    [
+      'that brings a body with a GET',
+      'GET /migrations HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 15\r\n\r\n{"dryRun":true}',
+    ],
     ['whose body does not come', 'POST /migrate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{'],
     ['whose head does not come', 'POST /migrate HTTP/1.1\r\nHost: localhost\r\n'],
   ])('%s is answered with a problem', async (_, text) => {
@@ -164,6 +183,9 @@ describe('fault 38: who may', () => {
       {},
       {},
     ])
+    const mistaken = await server.get(`/migrations?token=${ADMIN}`, bearer(ADMIN))
+    expect(mistaken.body).toMatchObject({ status: 400, instance: '/migrations?token=…' })
+    await server.logged(({ url }) => String(url).includes('token'))
     const text = JSON.stringify(server.log)
     for (const token of [READ, MIGRATE, ADMIN]) expect(text).not.toContain(token)
     expect(text).toContain('"actor":"alice"')
@@ -216,5 +238,10 @@ describe('fault 38: who may', () => {
       headers: { origin: 'https://ops.example.com', 'access-control-request-method': 'POST' },
     })
     expect(preflight.headers.get('access-control-allow-origin')).toBe('https://ops.example.com')
+    const seen = await server.get('/migrations', { origin: 'https://ops.example.com' })
+    expect(seen.headers.get('vary')?.split(', ').sort()).toEqual(['Accept', 'Origin'])
+    // No preflight: a method like any other.
+    expect((await fetch(`${own}/migrate`, { method: 'OPTIONS' })).status).toBe(405)
+    expect((await fetch(`${own}/nowhere`, { method: 'OPTIONS' })).status).toBe(404)
   })
 })

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { CATS, folderWith, temporaryFolder, write } from './support/folder.ts'
+import { busy, CATS, folderWith, temporaryFolder, write } from './support/folder.ts'
 import { query, startServer, until } from './support/server.ts'
 
 describe('GET /migrations', () => {
@@ -142,6 +142,24 @@ it('logs a line before each step as the ancestor prints it, with who and what', 
   await server.get('/migrations')
   await server.logged(({ msg }) => msg === 'GET /migrations')
   expect(server.log.filter(({ url }) => url === '/livez')).toEqual([])
+})
+
+it('logs what was refused with its reason, and who has left before the answer', async () => {
+  const server = await startServer({ files: { ...CATS, '0003_busy.up.sql': busy(8) } })
+  await server.post('/migrate?target=99')
+  expect(await server.logged(({ url }) => url === '/migrate?target=99')).toMatchObject({
+    status: 400,
+    code: 'invalid-request',
+    detail: expect.stringContaining('target 99'),
+  })
+  const left = new AbortController()
+  const posted = server.post('/migrate', { signal: left.signal, headers: { 'x-request-id': 'leaver' } })
+  await server.logged(({ msg }) => msg === '3 busy')
+  left.abort()
+  await expect(posted).rejects.toThrow(/abort/)
+  const line = await server.logged(({ msg, requestId }) => msg === 'POST /migrate' && requestId === 'leaver')
+  expect(line).toMatchObject({ status: null, left: true })
+  await server.logged(({ msg }) => msg === 'migrate succeeded')
 })
 
 describe('GET /readyz', () => {

@@ -295,6 +295,93 @@ describe('a Migrator', () => {
   })
 })
 
+describe('a Migrator over a database that is used in other ways', () => {
+  it('undoes a migration that leaves an iterator open, and lets go of everything', () => {
+    const file = join(temporaryFolder(), 'app.db')
+    const db = new Sqlite(file)
+    const migrator = new Migrator(db, { log: () => {} })
+    let open: IterableIterator<unknown> | undefined
+    migrator.addMigration(0, function leave(db) {
+      db.exec('CREATE TABLE t (x)')
+      open = db.prepare('SELECT * FROM sqlite_schema').iterate()
+      open.next()
+    })
+    expect(() => migrator.migrate()).toThrow(/iterator/)
+    expect(db.inTransaction).toBe(false)
+    open?.return?.()
+    expect(db.pragma('foreign_keys', { simple: true })).toBe(1)
+    expect(tables(db)).toEqual(['migrations'])
+    const other = new Sqlite(file, { timeout: 0 })
+    other.exec('CREATE TABLE free (x)')
+    other.close()
+    db.close()
+  })
+
+  it('works where all integers are BigInts', () => {
+    const db = new Sqlite(':memory:').defaultSafeIntegers(true)
+    const migrator = new Migrator(db, { log: () => {} })
+    migrator.addMigration(0, initDb)
+    migrator.addMigration(1, function more(db) {
+      db.exec('CREATE TABLE more (x REFERENCES cats)')
+    })
+    migrator.migrate()
+    expect(migrator.appliedMigrations()).toMatchObject([{ id: 0 }, { id: 1 }])
+    expect(migrator.lastAppliedMigration()).toMatchObject({ id: 1 })
+  })
+
+  it('takes the columns of migrations in any case', () => {
+    const db = new Sqlite(':memory:')
+    db.exec('CREATE TABLE Migrations (ID INTEGER PRIMARY KEY, Name TEXT NOT NULL, Inserted_At TEXT NOT NULL)')
+    const migrator = new Migrator(db, { log: () => {} })
+    migrator.addMigration(0, initDb)
+    migrator.migrate()
+    migrator.migrate()
+    expect(migrator.appliedMigrations()).toMatchObject([{ id: 0, name: 'initDb' }])
+  })
+
+  it('puts legacy_alter_table back after a failure too', () => {
+    const db = new Sqlite(':memory:')
+    const migrator = new Migrator(db, { log: () => {} })
+    migrator.addMigration(0, function legacy(db) {
+      db.exec('PRAGMA legacy_alter_table = ON')
+      throw new Error('boom')
+    })
+    expect(() => migrator.migrate()).toThrow('boom')
+    expect(db.pragma('legacy_alter_table', { simple: true })).toBe(0)
+  })
+
+  it.each([
+    ['async', async function later() {}],
+    ['a generator', function* later() {}],
+    ['an async generator', async function* later() {}],
+  ])('refuses a function that is %s before any of it runs', (_, body) => {
+    const { migrator, db } = memory()
+    migrator.addMigration(0, body as () => void)
+    expect(() => migrator.migrate()).toThrow(/synchronous/)
+    expect(tables(db)).toEqual(['migrations'])
+  })
+
+  it('goes on where a key cannot be checked, as with a collation of the application', () => {
+    const file = join(temporaryFolder(), 'app.db')
+    const db = new Sqlite(file)
+    db.exec('CREATE TABLE p (id TEXT PRIMARY KEY); CREATE TABLE c (p REFERENCES p (id)); INSERT INTO p VALUES (1)')
+    db.exec('INSERT INTO c VALUES (1)')
+    db.unsafeMode(true)
+    db.pragma('writable_schema = ON')
+    db.exec(`UPDATE sqlite_schema SET sql = 'CREATE TABLE p (id TEXT COLLATE icu PRIMARY KEY)' WHERE name = 'p'`)
+    db.close()
+    const copy = new Sqlite(file)
+    expect(() => copy.pragma('foreign_key_check')).toThrow(/icu/)
+    const migrator = new Migrator(copy, { log: () => {} })
+    migrator.addMigration(0, function unrelated(db) {
+      db.exec('CREATE TABLE x (y)')
+    })
+    migrator.migrate()
+    expect(migrator.appliedMigrations()).toHaveLength(1)
+    copy.close()
+  })
+})
+
 describe('database()', () => {
   it('gives a better-sqlite3 database in WAL mode, with the six methods on it', () => {
     const db = database(join(temporaryFolder(), 'app.db'), { log: () => {} })

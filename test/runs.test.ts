@@ -1,10 +1,14 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import Sqlite from 'better-sqlite3'
+import Sqlite, { type Database } from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Run } from '../src/core/migration.ts'
 import { busy, CATS, ENDLESS, folderWith, temporaryFolder, write } from './support/folder.ts'
-import { childrenOf, contentOf, query, type Server, startServer, until } from './support/server.ts'
+import { childrenOf, contentOf, isAlive, query, type Server, startServer, until } from './support/server.ts'
+
+const require = createRequire(import.meta.url)
 
 /** The runner that is busy with a step: the server has said that the step runs. */
 async function runnerOf(server: Server): Promise<number> {
@@ -23,13 +27,30 @@ function usesProcessor(pid: number): boolean {
   return ticks() > before + 5
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  } catch {
-    return false
+/** Begins a transaction between two of the runner's, which is a moment. */
+function grasp(db: Database): void {
+  for (;;) {
+    try {
+      db.exec('BEGIN IMMEDIATE')
+      return
+    } catch (error) {
+      if (!(error instanceof Sqlite.SqliteError) || error.code !== 'SQLITE_BUSY') throw error
+    }
   }
+}
+
+/** Another process dies in a transaction whose pages are in the file already. */
+function leaveHotJournal(database: string): void {
+  const script = `
+    const Sqlite = require(${JSON.stringify(require.resolve('better-sqlite3'))})
+    const db = new Sqlite(${JSON.stringify(database)})
+    db.exec('CREATE TABLE things (name)')
+    db.pragma('cache_size = 1')
+    db.exec('BEGIN')
+    for (let i = 0; i < 3000; i += 1) db.prepare('INSERT INTO things VALUES (?)').run('x'.repeat(900))
+    process.kill(process.pid, 'SIGKILL')`
+  expect(spawnSync(process.execPath, ['-e', script]).signal).toBe('SIGKILL')
+  expect(existsSync(`${database}-journal`)).toBe(true)
 }
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
@@ -121,6 +142,28 @@ describe('while a migration runs', () => {
     await server.logged(({ msg }) => msg === '1 busy')
     expect((await server.post('/migrate?wait=1')).body).toMatchObject({ code: 'change-in-progress' })
   })
+})
+
+it("ten at once that find nothing to do are in nobody's way", async () => {
+  const server = await startServer({ files: CATS })
+  await server.post('/migrate')
+  const answers = await Promise.all(Array.from({ length: 10 }, () => server.post('/migrate?wait=0')))
+  for (const { status, body } of answers) {
+    expect(status).toBe(200)
+    expect(body).toMatchObject({ status: 'succeeded', steps: [], from: 2, to: 2, finishedAt: expect.any(String) })
+  }
+})
+
+it('of ten at once that do not wait one migrates, and the others are told who', async () => {
+  const server = await startServer({ files: CATS })
+  const answers = await Promise.all(Array.from({ length: 10 }, () => server.post('/migrate?wait=0')))
+  const [made, ...others] = answers.filter(({ status }) => status === 200)
+  expect(made?.body).toMatchObject({ status: 'succeeded', to: 2 })
+  expect(others).toEqual([])
+  for (const { status, body } of answers.filter((answer) => answer !== made)) {
+    expect(status).toBe(409)
+    expect(body).toMatchObject({ code: 'change-in-progress', running: { id: made?.body.id, kind: 'migrate' } })
+  }
 })
 
 describe('several steps', () => {
@@ -317,58 +360,6 @@ it('a run past RUN_TIMEOUT is killed and rolled back', async () => {
   expect(contentOf(server.database).integrity).toBe('ok')
 })
 
-describe('a server that is told to end', () => {
-  it.each(['SIGTERM', 'SIGINT'] as const)(
-    'by %s finishes the running change, refuses others, and ends with 0',
-    async (signal) => {
-      const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': busy(8) } })
-      const running = server.post('/migrate')
-      await server.logged(({ msg }) => msg === '1 busy')
-      const queued = server.post('/migrate?wait=60')
-      await until(async () => (await server.get('/readyz')).status === 200)
-      const all = server.children()
-      const ended = server.stop(signal)
-      await server.logged(({ msg }) => String(msg).endsWith('received, ending'))
-      const readiness = await server.get('/readyz')
-      expect(readiness.status).toBe(503)
-      expect(readiness.body).toMatchObject({ reason: 'shutting-down' })
-      expect(readiness.headers.get('connection')).toBe('close')
-      expect((await server.get('/livez')).status).toBe(200)
-      expect((await server.post('/migrate')).body).toMatchObject({ status: 503, code: 'shutting-down' })
-      expect((await queued).body).toMatchObject({ code: 'shutting-down' })
-      expect((await running).body).toMatchObject({ status: 'succeeded', to: 1 })
-      expect(await ended).toBe(0)
-      await until(() => !all.some(isAlive))
-    },
-  )
-
-  it('kills what does not end in SHUTDOWN_TIMEOUT, and says so', async () => {
-    const server = await startServer({
-      files: { ...FIRST, '0001_busy.up.sql': ENDLESS },
-      env: { SHUTDOWN_TIMEOUT: '1' },
-    })
-    const running = server.post('/migrate')
-    await server.logged(({ msg }) => msg === '1 busy')
-    const ended = server.stop()
-    expect((await running).body).toMatchObject({
-      status: 503,
-      code: 'shutting-down',
-      run: { status: 'interrupted', to: 0 },
-    })
-    expect(await ended).toBe(0)
-    expect(query(server.database, 'SELECT status FROM migration_runs')).toEqual([{ status: 'interrupted' }])
-  })
-
-  it('ends at once when nothing runs, a keep-alive client or not, and leaves no process behind', async () => {
-    const server = await startServer({ files: CATS })
-    await server.post('/migrate')
-    await until(() => server.children().length === 1)
-    const [spare = 0] = server.children()
-    expect(await server.stop()).toBe(0)
-    await until(() => !isAlive(spare))
-  })
-})
-
 it('fault 32: a table of another tool is left alone', async () => {
   const database = join(temporaryFolder(), 'app.db')
   const db = new Sqlite(database)
@@ -435,6 +426,63 @@ describe('fault 33: an application', () => {
     db.exec('COMMIT')
     expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
     db.close()
+  })
+
+  it.each(['/migrate', '/migrate?dryRun=true', '/rollback'])(
+    'that locks readers out too is waited for by POST %s as long as LOCK_TIMEOUT',
+    async (path) => {
+      const database = join(temporaryFolder(), 'app.db')
+      const db = new Sqlite(database)
+      db.exec('CREATE TABLE things (name); BEGIN EXCLUSIVE')
+      const server = await startServer({ files: CATS, database, env: { LOCK_TIMEOUT: '1' } })
+      const { status, headers, body } = await server.post(path)
+      expect(status).toBe(503)
+      expect(headers.get('retry-after')).toBe('1')
+      expect(body).toMatchObject({ code: 'database-locked', retryable: true })
+      const waiting = server.post(path)
+      const later = await server.get('/readyz?schema=current')
+      expect(later.body).toMatchObject({ reason: 'database-unavailable' })
+      db.exec('COMMIT')
+      db.close()
+      expect((await waiting).status).toBe(200)
+    },
+  )
+
+  it('that keeps the end of a run from being recorded for a while does not make it an interrupted one', async () => {
+    const many = Array.from({ length: 500 }, (_, id) => [`${id}_m.up.sql`, `CREATE TABLE t${id} (x);`])
+    const server = await startServer({ files: Object.fromEntries(many), env: { LOCK_TIMEOUT: '1' } })
+    const posted = server.post('/migrate')
+    await server.logged(({ msg }) => msg === '0 m')
+    const db = new Sqlite(server.database, { timeout: 0 })
+    grasp(db)
+    // Longer than the runner waits for its next step.
+    await new Promise((resolve) => setTimeout(resolve, 2_500))
+    db.exec('COMMIT')
+    db.close()
+    const { status, body } = await posted
+    expect(status).toBe(503)
+    expect(body).toMatchObject({ code: 'database-locked', run: { status: 'failed' } })
+    const failed = body.run?.steps.find((step) => step.status === 'failed')?.id
+    expect(query(server.database, 'SELECT status FROM migration_runs')).toEqual([{ status: 'failed' }])
+    const last = 'SELECT migration_id AS id, outcome FROM migration_log ORDER BY id DESC LIMIT 1'
+    expect(query(server.database, last)).toEqual([{ id: failed, outcome: 'failed' }])
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 499 })
+  })
+
+  it('that died in the middle of a commit is undone by one process, however many ask', async () => {
+    const database = join(temporaryFolder(), 'app.db')
+    leaveHotJournal(database)
+    const server = await startServer({ files: CATS, database })
+    const most = { children: 0 }
+    const counting = setInterval(() => {
+      most.children = Math.max(most.children, server.children().length)
+    }, 5)
+    const answers = await Promise.all(Array.from({ length: 30 }, () => server.get('/migrations')))
+    clearInterval(counting)
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 30 }, () => 200))
+    // The spare one beside it.
+    expect(most.children).toBeLessThanOrEqual(2)
+    expect(query(database, 'SELECT count(*) AS n FROM things')).toEqual([{ n: 0 }])
   })
 
   it('that reads a snapshot is no hindrance', async () => {

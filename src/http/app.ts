@@ -1,6 +1,15 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { Directory } from '../core/migration.ts'
@@ -10,9 +19,11 @@ import { type AuthOptions, guardRequests } from './auth.ts'
 import { refuseBodies } from './body.ts'
 import { changeRoutes } from './changes.ts'
 import { describeRoutes, documentationRoutes } from './documentation.ts'
+import { logRequests } from './log.ts'
 import { migrationRoutes } from './migrations.ts'
 import { probeRoutes } from './probes.ts'
 import { answerBareProblem, answerProblem } from './problem.ts'
+import { refuseUnknown } from './unknown.ts'
 
 export interface AppOptions extends AuthOptions {
   readonly engine: Engine
@@ -30,6 +41,9 @@ export interface AppOptions extends AuthOptions {
 /** How long a request may take to arrive whole, in milliseconds. */
 const ARRIVAL_MS = 10_000
 
+/** The most characters of a parameter in a path: no head is longer. */
+const MOST_PARAMETER = 16_384
+
 /** The whole of schemad's HTTP, not listening yet. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
@@ -39,7 +53,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       requestIdLogLabel: 'requestId',
     }),
     genReqId: ({ headers }) => wellFormed(headers['x-request-id']) ?? options.newId(),
-    routerOptions: { ignoreTrailingSlash: true },
+    // A parameter that is too long is judged like any other that does not fit.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: MOST_PARAMETER },
+    frameworkErrors: answerUnroutable,
     // Nothing of a request is removed, completed or converted: what does not fit is refused.
     ajv: {
       customOptions: {
@@ -50,15 +66,25 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     },
     // Fastify's own 503 is no problem document; the routes refuse by themselves while the process ends.
     return503OnClosing: false,
-    clientErrorHandler: answerBareProblem,
+    clientErrorHandler: (error, socket) => answerBareProblem(error, socket, options.log),
     requestTimeout: ARRIVAL_MS,
     // Given at creation too: Node 24 does not enforce one that is only assigned afterwards, as Fastify does.
-    http: { requestTimeout: ARRIVAL_MS, headersTimeout: ARRIVAL_MS, connectionsCheckingInterval: 1_000 },
+    http: {
+      requestTimeout: ARRIVAL_MS,
+      headersTimeout: ARRIVAL_MS,
+      connectionsCheckingInterval: 1_000,
+      // Node's own refusal is no problem document.
+      requireHostHeader: false,
+    },
   })
   app.setErrorHandler(answerProblem)
   // The schemas describe the answers and do not filter them; a test holds the two together.
   app.setSerializerCompiler(() => (body) => `${JSON.stringify(body)}\n`)
   app.setReplySerializer((body) => `${JSON.stringify(body)}\n`)
+  answerHeaders(app, options.closing)
+  logRequests(app)
+  refuseUnknown(app)
+  refuseMalformed(app, options.log)
   const { corsOrigins } = options
   if (corsOrigins.length > 0) {
     await app.register(cors, {
@@ -68,9 +94,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   }
   await app.register(accepts)
   refuseBodies(app)
-  answerHeaders(app, options.closing)
-  logRequests(app)
-  refuseUnknown(app)
   guardRequests(app, options)
   await describeRoutes(app, options.version)
   migrationRoutes(app, options)
@@ -95,34 +118,24 @@ function answerHeaders(app: FastifyInstance, closing: () => boolean): void {
   })
 }
 
-function logRequests(app: FastifyInstance): void {
-  app.addHook('onResponse', async (request, reply) => {
-    const level = request.routeOptions.config.probe === true ? 'debug' : 'info'
-    const { method, url, actor, ip } = request
-    const durationMs = Math.round(reply.elapsedTime * 1000) / 1000
-    request.log[level]({ method, url, status: reply.statusCode, actor, ip, durationMs }, `${method} ${url}`)
+/** What Node would refuse by itself, with an empty body or none. */
+function refuseMalformed(app: FastifyInstance, log: FastifyBaseLogger): void {
+  app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    delete request.headers.expect
+    Object.assign(request, { unmet: true })
+    app.routing(request, response)
+  })
+  app.server.on('connect', (_, socket: Socket) => answerBareProblem({ code: 'CONNECT' }, socket, log))
+  app.addHook('onRequest', async ({ raw }) => {
+    if ('unmet' in raw) throw new MigrationError('invalid-request', 'only Expect: 100-continue can be met')
+    // RFC 9112, section 3.2
+    if (raw.httpVersion === '1.1' && raw.headers.host === undefined)
+      throw new MigrationError('invalid-request', 'the request has no Host; HTTP/1.1 needs one')
   })
 }
 
-/** 405 with `Allow` where the path is known, 404 where it is not. */
-function refuseUnknown(app: FastifyInstance): void {
-  const routes: { path: RegExp; methods: Set<string> }[] = []
-  app.addHook('onRoute', ({ url, method }) => {
-    const path = new RegExp(`^${url.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:[^/]+/g, '[^/]+')}/?$`)
-    const known = routes.find((route) => route.path.source === path.source)
-    const methods = [method].flat()
-    if (known) for (const one of methods) known.methods.add(one)
-    else routes.push({ path, methods: new Set(methods) })
-  })
-  app.setNotFoundHandler(async ({ method, url }, reply) => {
-    const path = url.split('?')[0] ?? ''
-    const allowed = routes.find((route) => route.path.test(path))?.methods
-    if (allowed === undefined)
-      throw new MigrationError('not-found', `there is no ${path.slice(0, 200)}; /openapi.json lists what there is`)
-    reply.header('Allow', [...allowed].join(', '))
-    throw new MigrationError(
-      'method-not-allowed',
-      `${path} does not take ${method}; it takes ${[...allowed].join(', ')}`,
-    )
-  })
+/** For a URL that cannot be decoded, which never gets as far as a route. */
+function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  request.log.info({ method: request.method, status: 400, code: 'invalid-request', ip: request.ip }, 'no valid URL')
+  answerProblem(error, request, reply.header('X-Request-Id', request.id))
 }

@@ -8,6 +8,8 @@ const LIMIT = 16 * 1024
  * a `{"dryRun":true}` that was ignored would migrate for real.
  */
 export function refuseBodies(app: FastifyInstance): void {
+  // Fastify would not look at the body of a GET.
+  for (const method of ['GET', 'HEAD']) app.addHttpMethod(method, { hasBody: true, overrideExisting: true })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: LIMIT }, (_, body, done) => {
     if (/^\s*(\{\s*\})?\s*$/.test(String(body))) done(null)

@@ -5,6 +5,7 @@ import type { Run } from '../core/migration.ts'
 import type { Request } from '../core/plan.ts'
 import type { Runs } from '../core/runs.ts'
 import { answer, flag, integer, problems, Run as RunSchema } from './schemas.ts'
+import { vary } from './vary.ts'
 
 interface Query {
   readonly target?: string
@@ -125,7 +126,7 @@ function clientOf({ raw }: FastifyReply): AbortSignal {
 }
 
 function told(request: FastifyRequest, reply: FastifyReply, run: Run): Run | FastifyReply {
-  reply.header('Vary', 'Accept')
+  vary(reply, 'Accept')
   if (request.type(['application/json', 'text/plain']) !== 'text/plain') return run
   const lines = run.steps.filter(({ status }) => status === 'done' || run.status === 'planned')
   return reply.type('text/plain; charset=utf-8').send(lines.map(({ id, name }) => `${id} ${name}\n`).join(''))

@@ -3,9 +3,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
-import type { Directory, Migration } from '../core/migration.ts'
+import type { Directory } from '../core/migration.ts'
 import { type CurrentStatus, MIGRATION_STATES, type MigrationState, type MigrationStatus } from '../core/status.ts'
 import { answer, MigrationSource, Migrations, problems } from './schemas.ts'
+import { vary } from './vary.ts'
 
 export interface MigrationRoutes {
   readonly status: () => Promise<CurrentStatus>
@@ -68,17 +69,9 @@ export function migrationRoutes(app: FastifyInstance, { status, recent, engine }
     if (found === undefined)
       throw new MigrationError('not-found', `there is no migration ${id}; GET /migrations lists them`)
     const migration = (await recent()).migrations.find((candidate) => candidate.id === id)
-    return { ...found, ...(await sources(migration, id, engine)) }
+    const kept = found.state === 'pending' ? null : await engine.keptDown(id)
+    return { ...found, up: migration?.up.text ?? null, down: migration?.down?.text ?? kept }
   })
-}
-
-async function sources(
-  migration: Migration | undefined,
-  id: number,
-  engine: Engine,
-): Promise<{ up: string | null; down: string | null }> {
-  const down = migration?.down?.text ?? (await engine.keptDown(id))
-  return { up: migration?.up.text ?? null, down }
 }
 
 /** Answers with a body that is made once and sent again for as long as nothing has changed. */
@@ -99,7 +92,7 @@ function representation() {
     const key = `${text} ${only ?? ''}`
     const { body, etag } = made.get(key) ?? tagged(text ? lines(current, only) : json(current, only))
     made.set(key, { body, etag })
-    reply.header('ETag', etag).header('Vary', 'Accept').header('Cache-Control', 'no-cache')
+    vary(reply, 'Accept').header('ETag', etag).header('Cache-Control', 'no-cache')
     if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
     reply.type(text ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8')
     // Made already: the serializer is for objects.

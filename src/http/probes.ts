@@ -69,9 +69,15 @@ const readyz = {
 export function probeRoutes(app: FastifyInstance, { engine, status, closing }: ProbeRoutes): void {
   app.get('/livez', { schema: livez, config }, async () => ({ status: 'ok' }))
   app.get<{ Querystring: { schema?: 'current' } }>('/readyz', { schema: readyz, config }, async ({ query }, reply) => {
+    const available = async () => {
+      await engine.check()
+      return null
+    }
+    const current = async () => outdated(await status())
     const reason = closing()
       ? SHUTTING_DOWN
-      : ((await unavailable(engine)) ?? (query.schema && outdated(await status())))
+      : ((await unlessUnavailable(available, 'may be locked')) ??
+        (query.schema && (await unlessUnavailable(current, 'must be readable'))))
     return reason ? reply.code(503).send(reason) : { status: 'ok' }
   })
 }
@@ -81,14 +87,17 @@ const SHUTTING_DOWN: NotReady = {
   detail: 'the server is shutting down',
 }
 
-/** A database that somebody holds just now is there all the same. */
-async function unavailable(engine: Engine): Promise<NotReady | null> {
+/** What `ask` gives, or that the database cannot be used. One that somebody holds just now is there all the same. */
+async function unlessUnavailable(
+  ask: () => Promise<NotReady | null>,
+  lock: 'may be locked' | 'must be readable',
+): Promise<NotReady | null> {
   try {
-    await engine.check()
-    return null
+    return await ask()
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error
-    return error.code === 'database-locked' ? null : { reason: 'database-unavailable', detail: error.message }
+    if (error.code === 'database-locked' && lock === 'may be locked') return null
+    return { reason: 'database-unavailable', detail: error.message }
   }
 }
 

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asMigrationError, type ErrorCode, MigrationError } from '../core/errors.ts'
 import type { ProblemDocument } from './schemas.ts'
 
@@ -53,7 +53,14 @@ export function answerProblem(
   if (known.code === 'internal') request.log.error({ err: error, requestId: request.id }, 'internal error')
   if (status === 401) reply.header('WWW-Authenticate', 'Bearer realm="schemad"')
   if (retryable && status !== 500) reply.header('Retry-After', '1')
-  return reply.code(status).type('application/problem+json; charset=utf-8').send(documentOf(known, request.url))
+  request.problem = known
+  // Not every route serializes alike, and the router's own answers have no route.
+  const body = `${JSON.stringify(documentOf(known, tellable(request.url)))}\n`
+  return reply
+    .code(status)
+    .type('application/problem+json; charset=utf-8')
+    .serializer((made: unknown) => made as string)
+    .send(body)
 }
 
 /** The problem document of `error`. What caused it stays in the log. */
@@ -71,10 +78,34 @@ export function documentOf({ code, message, details }: MigrationError, instance:
   }
 }
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What it was refused or failed with. */
+    problem: MigrationError | null
+  }
+}
+
+/** The parameters that we know; anything else in a query may be a secret that was sent by mistake. */
+const KNOWN = new Set('atomic dryRun from limit before rehearse schema state steps target wait'.split(' '))
+
+/** `url` as it may stand in an answer and in the log. */
+export function tellable(url: string): string {
+  const [path = '', query] = url.slice(0, MOST_URL).split(/\?(.*)/s)
+  if (query === undefined) return path
+  const told = query.split('&').map((pair) => {
+    const [name = '', value] = pair.split(/=(.*)/s)
+    return value === undefined || KNOWN.has(name) ? pair : `${name}=…`
+  })
+  return `${path}?${told.join('&')}`
+}
+
+const MOST_URL = 300
+
 /** Answers on the bare socket what never became a request: a head that is too long, no HTTP at all, a body that never came. */
-export function answerBareProblem(error: Error & { code?: string }, socket: Socket): void {
+export function answerBareProblem(error: { readonly code?: string }, socket: Socket, log: FastifyBaseLogger): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
   const reason = BARE[error.code ?? ''] ?? 'the request is no valid HTTP'
+  log.info({ status: 400, code: 'invalid-request', detail: reason, ip: socket.remoteAddress }, 'no valid request')
   const body = `${JSON.stringify(documentOf(new MigrationError('invalid-request', reason), '/'))}\n`
   const head = [
     `HTTP/1.1 400 ${STATUS_CODES[400]}`,
@@ -86,6 +117,7 @@ export function answerBareProblem(error: Error & { code?: string }, socket: Sock
 }
 
 const BARE: Readonly<Record<string, string>> = {
+  CONNECT: 'this is no proxy; CONNECT is not taken',
   HPE_HEADER_OVERFLOW: 'the URL and the headers are too long; everything schemad takes fits in 16 KiB',
   ERR_HTTP_REQUEST_TIMEOUT: 'the request did not arrive in time; send it at once',
 }
@@ -107,6 +139,7 @@ function validationMessage({ validation, validationContext }: FastifyError): str
     return `unknown parameter ${JSON.stringify(first.params.additionalProperty)}; look it up in /openapi.json`
   }
   if (first?.keyword === 'type') return `the parameter ${name} is given more than once; give it once`
+  if (first?.keyword === 'const') return `${name} must be ${first.params.allowedValue}`
   if (first?.keyword === 'enum') return `${name} must be one of ${(first.params.allowedValues as string[]).join(', ')}`
   return `${name || validationContext} ${first?.keyword === 'pattern' ? 'must be a whole number, plainly written' : (first?.message ?? 'is wrong')}`
 }

@@ -56,7 +56,7 @@ function isLater(given: unknown): given is object {
 function refuseOpenQuery(db: Database): void {
   if (!db.open) return
   try {
-    db.prepare('SELECT 1')
+    db.exec('')
   } catch (error) {
     if (!isBusyConnection(error)) throw error
     throw new Error('it leaves an iterator open; read it to its end, or return from its loop', { cause: error })

@@ -8,7 +8,7 @@ import { failure } from './failure.ts'
 import { establish, Ledger } from './ledger.ts'
 import type { FromRunner, RunnerResult, ToRunner } from './messages.ts'
 import { Migrator } from './migrator.ts'
-import { functionOf } from './module.ts'
+import { functionOf, isBusyConnection } from './module.ts'
 import { recordBegin, recordEnd, recordInterrupted } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import type { RunResult } from './steps.ts'
@@ -130,7 +130,12 @@ function migrate(
 
 /** After a failure another connection: a refused PRAGMA may have changed the old one. */
 function anew(db: Database, database: string, lockTimeoutMs: number): Database {
-  db.close()
+  try {
+    db.close()
+  } catch (error) {
+    // A module has left an iterator open. Its transaction is rolled back, and this process ends soon.
+    if (!isBusyConnection(error)) throw error
+  }
   const fresh = openGuarded(database, { timeout: lockTimeoutMs })
   fresh.pragma('synchronous = FULL')
   // What a failed step has left in the WAL would keep a full disk full. Busy readers only put it off.

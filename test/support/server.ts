@@ -179,3 +179,13 @@ export function query(database: string, sql: string): unknown[] {
     db.close()
   }
 }
+
+/** Whether the process is there, and not only not yet waited for. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,191 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { CATS, write } from './support/folder.ts'
+import { refused, withBase } from './support/refused.ts'
+import { query, startServer } from './support/server.ts'
+
+const FILE = '0001_code.mjs'
+
+describe('a module is undone, and its file is named, when', () => {
+  it.each([
+    ['it throws', `throw new Error('boom')`, /^0001_code\.mjs: boom$/],
+    ['it throws what is no error', `throw Object.create(null)`, /no error/],
+    ['it throws what is too long to tell', `throw new Error('x'.repeat(1_000_000))`, /^.{500,600}…$/],
+    ['it returns a promise', `return Promise.resolve()`, /promise/],
+    ['it returns what acts like a promise', `return Object.assign(() => {}, { then() {} })`, /promise/],
+    [
+      'it leaves an iterator open',
+      `globalThis.open = db.prepare('SELECT * FROM cats').iterate(); globalThis.open.next()`,
+      /iterator/,
+    ],
+    [
+      'it throws with an iterator open',
+      `globalThis.open = db.prepare('SELECT * FROM cats').iterate(); globalThis.open.next(); throw new Error('boom')`,
+      /boom/,
+    ],
+  ])('%s', async (_, body, says) => {
+    const answer = await refused(
+      await withBase(),
+      `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`,
+      FILE,
+    )
+    expect(answer.body).toMatchObject({ status: 422, code: 'migration-failed', detail: expect.stringMatching(says) })
+    expect(answer.body.run?.error).toMatchObject({ code: 'migration-failed', id: 1, file: FILE })
+  })
+
+  it.each([
+    ['it is async', `export async function up(db) { db.exec('CREATE TABLE x (y)') }`],
+    ['it is a generator', `export function* up(db) { db.exec('CREATE TABLE x (y)') }`],
+    ['it is an async generator', `export async function* up(db) { db.exec('CREATE TABLE x (y)') }`],
+    ['it awaits at its top level', `await 1\nexport function up(db) { db.exec('CREATE TABLE x (y)') }`],
+    ['it throws at its top level', `throw new Error('boom')\nexport function up(db) {}`],
+  ])('%s', async (_, text) => {
+    const answer = await refused(await withBase(), text, FILE)
+    expect(answer.body).toMatchObject({ status: 422, code: 'migration-failed' })
+    expect(answer.body.run?.error).toMatchObject({ id: 1, file: FILE })
+  })
+
+  it.each([
+    ['it says COMMIT', `db.exec('COMMIT')`],
+    ['it says COMMIT and catches the refusal', `try { db.exec('COMMIT') } catch {}`],
+    ['it closes the database', 'db.close()'],
+    ['it sets a PRAGMA', `db.pragma('ignore_check_constraints = ON')`],
+    ['it sets a PRAGMA and catches the refusal', `try { db.pragma('ignore_check_constraints = ON') } catch {}`],
+    ['it compiles a PRAGMA, which is enough for it to act', `db.prepare('PRAGMA ignore_check_constraints = ON')`],
+    ['it compiles one that cannot be asked', `db.prepare('PRAGMA case_sensitive_like = ON')`],
+  ])('%s', async (_, body) => {
+    const answer = await refused(
+      await withBase(),
+      `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`,
+      FILE,
+    )
+    expect(answer.body).toMatchObject({ status: 422, code: 'forbidden-statement', run: { error: { file: FILE } } })
+  })
+
+  it.each([
+    ['it ends the process', `process.exit(0)`],
+    [
+      'it ends the process after it has sent word of success',
+      `process.send?.({ type: 'result', result: {} }); process.exit(0)`,
+    ],
+  ])('%s', async (_, body) => {
+    const answer = await refused(
+      await withBase(),
+      `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`,
+      FILE,
+    )
+    expect(answer.body).toMatchObject({
+      status: 500,
+      code: 'runner-crashed',
+      run: { status: 'failed', steps: [{ status: 'failed' }], error: { file: FILE } },
+    })
+  })
+})
+
+it('what the top level of a module does belongs to its step: those before are applied', async () => {
+  const server = await startServer({
+    files: { ...CATS, '0003_code.mjs': 'process.exit(0)\nexport function up() {}\n' },
+  })
+  const { status, body } = await server.post('/migrate')
+  expect(status).toBe(500)
+  expect(body).toMatchObject({ code: 'runner-crashed', run: { to: 2, error: { id: 3, file: '0003_code.mjs' } } })
+  expect(body.run?.steps.map((step) => step.status)).toEqual(['done', 'done', 'done', 'failed'])
+})
+
+it('a module may ask for BigInts, and its words cannot be taken for those of the runner', async () => {
+  const server = await startServer({
+    files: {
+      ...CATS,
+      '0003_code.mjs': `export function up(db) {
+        db.defaultSafeIntegers(true)
+        if (typeof db.prepare('SELECT 1').pluck().get() !== 'bigint') throw new Error('no BigInt')
+        if (process.send !== undefined) throw new Error('it could send')
+      }\n`,
+      '0004_more.up.sql': 'CREATE TABLE more (x);',
+    },
+  })
+  expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 4 })
+})
+
+it('what a module prints is told in lines that are cut, and never too many', async () => {
+  const server = await startServer({
+    files: {
+      ...CATS,
+      '0003_code.mjs': `import { writeSync } from 'node:fs'
+export function up() {
+  console.log('hello')
+  console.error('trouble')
+  const text = 'x'.repeat(1024 * 1024)
+  for (let at = 0; at < 64 * 1024 * 1024; ) try { at += writeSync(1, text) } catch (error) { if (error.code !== 'EAGAIN') throw error }
+  console.log()
+  for (let line = 0; line < 100_000; line += 1) console.log('line ' + line)
+}\n`,
+    },
+  })
+  const posted = server.post('/migrate')
+  let slowest = 0
+  let ended = false
+  void posted.then(() => {
+    ended = true
+  })
+  while (!ended) {
+    const before = performance.now()
+    expect((await server.get('/livez')).status).toBe(200)
+    slowest = Math.max(slowest, performance.now() - before)
+  }
+  expect((await posted).body).toMatchObject({ status: 'succeeded' })
+  await server.logged(({ output }) => output === '… and more, which is left out')
+  const lines = server.log.filter(({ msg }) => msg === 'output of a migration').map(({ output }) => String(output))
+  expect(lines).toEqual(expect.arrayContaining(['hello', 'trouble', 'line 0', '… and more, which is left out']))
+  expect(lines.length).toBeLessThan(1_100)
+  expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(1_001)
+  console.log(`while 64 MiB were printed the slowest answer took ${Math.round(slowest)} ms`)
+})
+
+it('what a module has printed last is told, though the runner ends', async () => {
+  const server = await startServer({
+    files: {
+      '0000_code.mjs': `export function up() { for (let line = 0; line < 900; line += 1) console.log('line ' + line + 'x'.repeat(500)) }\n`,
+    },
+  })
+  expect((await server.post('/migrate')).status).toBe(200)
+  await server.logged(({ output }) => String(output).startsWith('line 899x'))
+})
+
+it('a module that is another than the one that was planned with is not run', async () => {
+  const server = await startServer({ files: { ...CATS } })
+  const swap = join(server.migrations, '0004_late.mjs')
+  write(server.migrations, {
+    // It is edited by the step before it, when the plan was made long ago.
+    '0003_edit.mjs': `import { writeFileSync } from 'node:fs'
+export function up() { writeFileSync(${JSON.stringify(swap)}, 'export function up(db) { db.exec("CREATE TABLE evil (x)") }') }\n`,
+    '0004_late.mjs': 'export function up(db) { db.exec("CREATE TABLE good (x)") }\n',
+  })
+  const { status, body } = await server.post('/migrate')
+  expect(status).toBe(422)
+  expect(body).toMatchObject({
+    code: 'migration-failed',
+    detail: expect.stringContaining('has changed'),
+    run: { to: 3 },
+  })
+  expect(query(server.database, `SELECT name FROM sqlite_schema WHERE name IN ('evil', 'good')`)).toEqual([])
+  expect(existsSync(swap)).toBe(true)
+  writeFileSync(swap, 'export function up(db) { db.exec("CREATE TABLE good (x)") }\n')
+  expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 4 })
+})
+
+it('a module that is edited runs as edited, and not as a server has seen it before', async () => {
+  const server = await withBase()
+  write(server.migrations, {
+    '0001_code.mjs': `export function up(db) { db.exec('CREATE TABLE one (y)') }\nexport function down(db) { db.exec('DROP TABLE one') }`,
+  })
+  expect((await server.post('/migrate')).status).toBe(200)
+  expect((await server.post('/rollback')).status).toBe(200)
+  write(server.migrations, {
+    '0001_code.mjs': `export function up(db) { db.exec('CREATE TABLE two (y)') }`,
+  })
+  expect((await server.post('/migrate')).body).toMatchObject({
+    schemaChanges: { created: ['table two'] },
+  })
+})
