@@ -106,7 +106,7 @@ function violationsOf(db: Database, table: string): Violation[] {
 }
 
 function isUncheckable(error: unknown): boolean {
-  return error instanceof Sqlite.SqliteError && error.code === 'SQLITE_ERROR'
+  return error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_ERROR')
 }
 
 function tablesWithKeys(db: Database): string[] {
