@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import { write } from './support/folder.ts'
-import { BASE, refused, withBase } from './support/refused.ts'
+import { BASE, refused, sharedBase, withBase } from './support/refused.ts'
 import { query, startServer } from './support/server.ts'
 
 describe('fault 1: an error in a statement', () => {
@@ -110,6 +110,8 @@ INSERT INTO many VALUES (1000000);`,
 })
 
 describe('a forbidden statement is stopped before it runs', () => {
+  const base = sharedBase()
+
   it.each([
     ['fault 3', 'COMMIT;', /COMMIT/],
     ['fault 3', 'end;', /END/],
@@ -137,7 +139,7 @@ describe('a forbidden statement is stopped before it runs', () => {
     ['fault 13', 'CREATE TEMP TABLE x (y);', /TEMP/],
     ['fault 13', 'CREATE TEMP TRIGGER t AFTER INSERT ON main.migrations BEGIN DELETE FROM cats; END;', /TEMP/],
   ])('%s: %s', async (_, statement, says) => {
-    const server = await withBase()
+    const server = base()
     const answer = await refused(server, `CREATE TABLE first (x);\n${statement}\nCREATE TABLE last (x);`)
     expect(answer.status).toBe(422)
     expect(answer.body.run?.error).toMatchObject({
@@ -153,13 +155,13 @@ describe('a forbidden statement is stopped before it runs', () => {
     ['fault 6', "CREATE TABLE x (y);/**/ \vATTACH 'other.db' AS o;"],
     ['fault 7', 'CREATE TABLE x (y);/**/ \v\vPRAGMA ignore_check_constraints = ON;'],
   ])('%s: behind a vertical tab, which SQLite takes for white space too', async (_, script) => {
-    const answer = await refused(await withBase(), script)
+    const answer = await refused(base(), script)
     expect(answer.body).toMatchObject({ status: 422, code: 'forbidden-statement' })
     expect(answer.body.detail).toMatch(/(COMMIT|ATTACH|PRAGMA \w+) is not allowed/)
   })
 
   it('fault 7: a PRAGMA that SQLite itself refuses has failed', async () => {
-    const answer = await refused(await withBase(), 'CREATE TABLE first (x);\nPRAGMA synchronous = OFF;')
+    const answer = await refused(base(), 'CREATE TABLE first (x);\nPRAGMA synchronous = OFF;')
     expect(answer.status).toBe(422)
     expect(answer.body.run?.error).toMatchObject({
       code: 'migration-failed',

@@ -2,12 +2,14 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CATS, write } from './support/folder.ts'
-import { refused, withBase } from './support/refused.ts'
+import { refused, sharedBase, withBase } from './support/refused.ts'
 import { query, startServer } from './support/server.ts'
 
 const FILE = '0001_code.mjs'
 
 describe('a module is undone, and its file is named, when', () => {
+  const base = sharedBase()
+
   it.each([
     ['it throws', `throw new Error('boom')`, /^0001_code\.mjs: boom$/],
     ['it throws what is no error', `throw Object.create(null)`, /no error/],
@@ -25,11 +27,7 @@ describe('a module is undone, and its file is named, when', () => {
       /boom/,
     ],
   ])('%s', async (_, body, says) => {
-    const answer = await refused(
-      await withBase(),
-      `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`,
-      FILE,
-    )
+    const answer = await refused(base(), `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`, FILE)
     expect(answer.body).toMatchObject({ status: 422, code: 'migration-failed', detail: expect.stringMatching(says) })
     expect(answer.body.run?.error).toMatchObject({ code: 'migration-failed', id: 1, file: FILE })
   })
@@ -41,7 +39,7 @@ describe('a module is undone, and its file is named, when', () => {
     ['it awaits at its top level', `await 1\nexport function up(db) { db.exec('CREATE TABLE x (y)') }`],
     ['it throws at its top level', `throw new Error('boom')\nexport function up(db) {}`],
   ])('%s', async (_, text) => {
-    const answer = await refused(await withBase(), text, FILE)
+    const answer = await refused(base(), text, FILE)
     expect(answer.body).toMatchObject({ status: 422, code: 'migration-failed' })
     expect(answer.body.run?.error).toMatchObject({ id: 1, file: FILE })
   })
@@ -55,11 +53,7 @@ describe('a module is undone, and its file is named, when', () => {
     ['it compiles a PRAGMA, which is enough for it to act', `db.prepare('PRAGMA ignore_check_constraints = ON')`],
     ['it compiles one that cannot be asked', `db.prepare('PRAGMA case_sensitive_like = ON')`],
   ])('%s', async (_, body) => {
-    const answer = await refused(
-      await withBase(),
-      `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`,
-      FILE,
-    )
+    const answer = await refused(base(), `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`, FILE)
     expect(answer.body).toMatchObject({ status: 422, code: 'forbidden-statement', run: { error: { file: FILE } } })
   })
 
@@ -70,11 +64,7 @@ describe('a module is undone, and its file is named, when', () => {
       `process.send?.({ type: 'result', result: {} }); process.exit(0)`,
     ],
   ])('%s', async (_, body) => {
-    const answer = await refused(
-      await withBase(),
-      `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`,
-      FILE,
-    )
+    const answer = await refused(base(), `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`, FILE)
     expect(answer.body).toMatchObject({
       status: 500,
       code: 'runner-crashed',

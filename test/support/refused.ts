@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { type Files, write } from './folder.ts'
 import { contentOf, type Server, startServer, until } from './server.ts'
 
@@ -14,10 +14,22 @@ INSERT INTO kittens VALUES (1, 1), (2, 1), (3, 2);
 }
 
 /** A server whose base is applied. */
-export async function withBase(): Promise<Server> {
-  const server = await startServer({ files: BASE })
+export async function withBase(endWith?: (end: () => void) => void): Promise<Server> {
+  const server = await startServer({ files: BASE, ...(endWith && { endWith }) })
   expect((await server.post('/migrate')).status).toBe(200)
   return server
+}
+
+/** One such server for all tests of a `describe`, each of which leaves it as it was. */
+export function sharedBase(): () => Server {
+  let server: Server | undefined
+  beforeAll(async () => {
+    server = await withBase(afterAll)
+  })
+  return () => {
+    if (server === undefined) throw new Error('it is for tests, which run later')
+    return server
+  }
 }
 
 /** Posts with `script` as the next migration: it is refused or fails, nothing is changed, and the next post works. */
