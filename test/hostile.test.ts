@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { CATS } from './support/folder.ts'
 import { raw, withHost } from './support/raw.ts'
-import { type Server, startServer } from './support/server.ts'
+import { shared, startServer } from './support/server.ts'
 
 const READ = 'a-read-token-of-length'
 const MIGRATE = 'a-migrate-token-of-length'
@@ -12,10 +12,7 @@ function bearer(token: string): Record<string, string> {
 }
 
 describe('fault 37: a hostile or mistaken request', () => {
-  let server: Server
-  beforeAll(async () => {
-    server = await startServer({ files: CATS, endWith: afterAll })
-  })
+  const server = shared((endWith) => startServer({ files: CATS, endWith }))
 
   it.each<[string, RequestInit | (() => RequestInit)]>([
     ['/migrate?dryrun=true', {}],
@@ -49,7 +46,7 @@ describe('fault 37: a hostile or mistaken request', () => {
     ['/migrate', () => ({ body: 'x'.repeat(2_000_000) })],
   ])('POST %s %j is refused, and nothing runs', async (path, given) => {
     const init = typeof given === 'function' ? given() : given
-    const answer = await server.post(path, init)
+    const answer = await server().post(path, init)
     expect(answer.status).toBe(400)
     expect(answer.headers.get('content-type')).toBe('application/problem+json; charset=utf-8')
     expect(answer.text.endsWith('}\n')).toBe(true)
@@ -61,7 +58,7 @@ describe('fault 37: a hostile or mistaken request', () => {
     })
     expect(answer.body.title).toEqual(expect.any(String))
     expect(answer.body.detail).not.toMatch(/\n|Error|node_modules/)
-    expect((await server.get('/migrations')).body).toMatchObject({ current: null })
+    expect((await server().get('/migrations')).body).toMatchObject({ current: null })
   })
 
   it.each<RequestInit>([
@@ -73,11 +70,15 @@ describe('fault 37: a hostile or mistaken request', () => {
     { body: '', headers: { 'content-type': 'no type at all' } },
     { headers: { 'content-type': 'application/json' } },
   ])('but an empty body is taken, whatever it is called: %j', async (init) => {
-    expect((await server.post('/migrate?dryRun=true', init)).status).toBe(200)
+    expect((await server().post('/migrate?dryRun=true', init)).status).toBe(200)
   })
 
   it('for a path that is not there is 404, and with a wrong method 405 with Allow', async () => {
-    expect((await server.get('/nowhere')).body).toMatchObject({ status: 404, code: 'not-found', instance: '/nowhere' })
+    expect((await server().get('/nowhere')).body).toMatchObject({
+      status: 404,
+      code: 'not-found',
+      instance: '/nowhere',
+    })
     const cases = [
       ['GET', '/migrate', 'POST'],
       ['DELETE', '/migrations', 'GET, HEAD'],
@@ -89,7 +90,7 @@ describe('fault 37: a hostile or mistaken request', () => {
       ['POST', '/docs/static/swagger-ui.css', 'GET, HEAD'],
     ] as const
     for (const [method, path, allow] of cases) {
-      const response = await fetch(`${server.url}${path}`, { method })
+      const response = await fetch(`${server().url}${path}`, { method })
       expect([method, path, response.status]).toEqual([method, path, 405])
       expect(response.headers.get('allow')?.split(', ').sort().join(', ')).toBe(allow)
       const text = await response.text()
@@ -119,11 +120,11 @@ describe('fault 37: a hostile or mistaken request', () => {
     ['whose body does not come', 'POST /migrate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{'],
     ['whose head does not come', 'POST /migrate HTTP/1.1\r\nHost: localhost\r\n'],
   ])('%s is answered with a problem', async (_, text) => {
-    const answer = await raw(server, text)
+    const answer = await raw(server(), text)
     expect(answer).toMatch(/^HTTP\/1\.1 400 /)
     expect(answer).toMatch('application/problem+json')
     expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'invalid-request', status: 400 })
-    expect((await server.get('/migrations')).body).toMatchObject({ current: null })
+    expect((await server().get('/migrations')).body).toMatchObject({ current: null })
   })
 })
 

@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { expect } from 'vitest'
 import { type Files, write } from './folder.ts'
-import { contentOf, type Server, startServer, until } from './server.ts'
+import { contentOf, type Server, shared, startServer, until } from './server.ts'
 
 /** Two cats with their kittens. */
 export const BASE: Files = {
@@ -22,14 +22,7 @@ export async function withBase(endWith?: (end: () => void) => void): Promise<Ser
 
 /** One such server for all tests of a `describe`, each of which leaves it as it was. */
 export function sharedBase(): () => Server {
-  let server: Server | undefined
-  beforeAll(async () => {
-    server = await withBase(afterAll)
-  })
-  return () => {
-    if (server === undefined) throw new Error('it is for tests, which run later')
-    return server
-  }
+  return shared(withBase)
 }
 
 /** Posts with `script` as the next migration: it is refused or fails, nothing is changed, and the next post works. */

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import Sqlite from 'better-sqlite3'
-import { onTestFinished } from 'vitest'
+import { beforeAll, onTestFinished } from 'vitest'
 import type { Run } from '../../src/core/migration.ts'
 import { type Files, folderWith, temporaryFolder } from './folder.ts'
 
@@ -105,6 +105,22 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       await closed
       return child.exitCode
     },
+  }
+}
+
+/** What `start` starts once for all tests of a `describe`, ended after the last of them. */
+export function shared<T>(start: (endWith: (end: () => void) => void) => Promise<T>): () => T {
+  let started: { readonly it: T } | null = null
+  beforeAll(async () => {
+    const ends: (() => void)[] = []
+    started = { it: await start((end) => ends.push(end)) }
+    return () => {
+      for (const end of ends) end()
+    }
+  })
+  return () => {
+    if (started === null) throw new Error('it is for tests, which run later')
+    return started.it
   }
 }
 
