@@ -1,5 +1,6 @@
 import Sqlite, { type Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
+import { ask } from './ask.ts'
 
 /** A row whose parent is not there, as `PRAGMA foreign_key_check` tells it. */
 export interface Violation {
@@ -27,7 +28,7 @@ export const NO_ORPHANS = (): Census => ({ tables: new Set(), found: [] })
 /** Whether any table may have a foreign key. None can without the word, which no quoting replaces. */
 export function mayHaveForeignKeys(db: Database): boolean {
   const sql = `SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%REFERENCES%' LIMIT 1`
-  return db.prepare(sql).get() !== undefined
+  return ask(db, sql).get() !== undefined
 }
 
 /**
@@ -56,8 +57,8 @@ export function refuseNewViolations(db: Database, before: () => Census): void {
  * second connection might be locked out), else asked of a second connection when they are wanted.
  */
 export function censusBefore(db: Database): () => Census {
-  const file = db.prepare(`SELECT file FROM pragma_database_list WHERE name = 'main'`).pluck().get() as string
-  const journal = db.pragma('journal_mode', { simple: true })
+  const file = ask(db, `SELECT file FROM pragma_database_list WHERE name = 'main'`).pluck().get() as string
+  const journal = ask(db, 'SELECT journal_mode FROM pragma_journal_mode').pluck().get()
   if (file === '' || journal !== 'wal') {
     const counted = census(db)
     return () => counted
@@ -83,21 +84,23 @@ function census(db: Database): Census {
 
 function violations(db: Database): Violation[] {
   try {
-    return check(db, '')
+    return check(db, null)
   } catch (error) {
     if (!isUncheckable(error)) throw error
     return tablesWithKeys(db).flatMap((table) => violationsOf(db, table))
   }
 }
 
-function check(db: Database, table: string): Violation[] {
-  return db.prepare(`PRAGMA main.foreign_key_check${table}`).safeIntegers(false).all() as Violation[]
+/** Of one table, or of all. As a function, since a PRAGMA that is kept would not see tables made after it was compiled. */
+function check(db: Database, table: string | null): Violation[] {
+  const sql = `SELECT "table", "rowid", "parent", "fkid" FROM pragma_foreign_key_check(?, 'main')`
+  return ask(db, sql).all(table) as Violation[]
 }
 
 /** A key that cannot be checked (its parent has no such key, its collation is the application's) is a finding of its own. */
 function violationsOf(db: Database, table: string): Violation[] {
   try {
-    return check(db, `(${quote(table)})`)
+    return check(db, table)
   } catch (error) {
     if (!isUncheckable(error)) throw error
     const { message } = error as Error

@@ -1,6 +1,7 @@
 import type { Database, Statement } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import type { Direction } from '../core/migration.ts'
+import { ask } from './ask.ts'
 
 /** Our tables with their columns. A table so named with other columns belongs to another tool. */
 export const TABLES = {
@@ -127,7 +128,6 @@ export function establish(db: Database, tables: readonly Table[]): void {
 /** The rows of `migrations` and `migration_log`, over one connection. */
 export class Ledger {
   readonly #db: Database
-  readonly #prepared = new Map<string, Statement>()
   /** Steps are logged: the service's databases have the table, those of the bare library need not. */
   readonly keepsLog: boolean
 
@@ -186,11 +186,6 @@ export class Ledger {
   }
 
   #statement(sql: string): Statement {
-    const known = this.#prepared.get(sql)
-    if (known !== undefined) return known
-    // A migration may have asked for BigInts.
-    const statement = this.#db.prepare(sql).safeIntegers(false)
-    this.#prepared.set(sql, statement)
-    return statement
+    return ask(this.#db, sql)
   }
 }

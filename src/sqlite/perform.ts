@@ -69,6 +69,8 @@ function openForRun(database: string, lockTimeoutMs: number): Database {
   try {
     switchToWal(db, lockTimeoutMs)
     db.pragma('synchronous = FULL')
+    // Once, and not back and forth with each step.
+    db.pragma('foreign_keys = OFF')
     return db
   } catch (error) {
     db.close()

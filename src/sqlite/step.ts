@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { isMaintenance, skipTrivia } from '../core/sql.ts'
+import { ask } from './ask.ts'
 import {
   type Done,
   forbidden,
@@ -64,7 +65,7 @@ function changeOnly(session: Session, work: Work): number | null {
   const wary = session.wary || script === null || namesOurTables(script)
   const before = wary ? fingerprint(db) : ''
   const temporary = temporaries(db)
-  const legacy = db.pragma('legacy_alter_table', { simple: true })
+  const legacy = isLegacy(db)
   const settings = script === null ? settingsOf(db) : null
   db.exec(`SAVEPOINT ${savepoint}`)
   const statements = perform(session, work, body)
@@ -76,8 +77,12 @@ function changeOnly(session: Session, work: Work): number | null {
     session.wary ||= wary && hasForeignTriggers(db)
     session.related ||= script === null ? mayHaveForeignKeys(db) : /references/i.test(script)
   })
-  if (db.pragma('legacy_alter_table', { simple: true }) !== legacy) db.pragma(`legacy_alter_table = ${legacy}`)
+  if (isLegacy(db) !== legacy) db.exec(`PRAGMA legacy_alter_table = ${legacy}`)
   return statements
+}
+
+function isLegacy(db: Database): number {
+  return ask(db, 'SELECT legacy_alter_table FROM pragma_legacy_alter_table').pluck().get() as number
 }
 
 function keptDown(session: Session, work: Work): string {

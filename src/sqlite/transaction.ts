@@ -1,25 +1,16 @@
 import type { Database } from 'better-sqlite3'
+import { ask } from './ask.ts'
 import { isBusyConnection } from './module.ts'
-
-/** What is put back after a transaction, also after one that failed. */
-const RESTORED = ['foreign_keys', 'synchronous', 'legacy_alter_table'] as const
 
 /**
  * Runs `body` between BEGIN IMMEDIATE and COMMIT, foreign keys off and every commit on the disk; the settings are put back.
  * `body` may call `commit` itself, as its last act. Whatever is thrown rolls all of it back.
  */
 export function inTransaction<T>(db: Database, body: (commit: () => void) => T): T {
-  const before = RESTORED.map((name) => [name, db.pragma(name, { simple: true })] as const)
-  const restore = () => {
-    for (const [name, value] of before) {
-      if (db.pragma(name, { simple: true }) !== value) db.pragma(`${name} = ${value}`)
-    }
-  }
+  const before = restored(db)
   try {
     // Inside a transaction this pragma does nothing, and a table rebuild would delete the children of what it drops.
-    db.pragma('foreign_keys = OFF')
-    // In WAL the default syncs at checkpoints only; what the pragma prints does not tell.
-    db.pragma('synchronous = FULL')
+    set(db, before, { ...before, foreign_keys: 0, synchronous: FULL })
     db.exec('BEGIN IMMEDIATE')
     const given = body(() => db.exec('COMMIT'))
     if (db.inTransaction) db.exec('COMMIT')
@@ -29,7 +20,30 @@ export function inTransaction<T>(db: Database, body: (commit: () => void) => T):
     if (db.open && db.inTransaction) evenWhenBusy(db, () => db.exec('ROLLBACK'))
     throw error
   } finally {
-    if (db.open) evenWhenBusy(db, restore)
+    if (db.open) evenWhenBusy(db, () => set(db, restored(db), before))
+  }
+}
+
+/** In WAL the default syncs at checkpoints only; what the pragma prints does not tell. */
+const FULL = 2
+
+/** What is put back after a transaction, also after one that failed. */
+interface Restored {
+  readonly foreign_keys: number
+  readonly synchronous: number
+  readonly legacy_alter_table: number
+}
+
+/** As functions the pragmas are asked when the statement runs; as statements, when it is compiled. */
+function restored(db: Database): Restored {
+  const sql = `SELECT f.foreign_keys, s.synchronous, l.legacy_alter_table
+    FROM pragma_foreign_keys f, pragma_synchronous s, pragma_legacy_alter_table l`
+  return ask(db, sql).get() as Restored
+}
+
+function set(db: Database, from: Restored, to: Restored): void {
+  for (const name of ['foreign_keys', 'synchronous', 'legacy_alter_table'] as const) {
+    if (from[name] !== to[name]) db.exec(`PRAGMA ${name} = ${to[name]}`)
   }
 }
 

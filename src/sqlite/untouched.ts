@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
+import { ask } from './ask.ts'
 import { TABLES, type Table } from './ledger.ts'
 
 const OURS = Object.keys(TABLES) as Table[]
@@ -12,7 +13,7 @@ const NAMES = OURS.map((table) => `'${table}'`).join(', ')
  */
 export function hasForeignTriggers(db: Database): boolean {
   const sql = `SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger' AND sql LIKE '%migration%' LIMIT 1`
-  return db.prepare(sql).get() !== undefined
+  return ask(db, sql).get() !== undefined
 }
 
 /** Whether a script could write to our tables by its own words. */
@@ -24,7 +25,7 @@ export function namesOurTables(script: string): boolean {
 export function fingerprint(db: Database): string {
   const hash = createHash('sha256')
   const schema = `SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE lower(tbl_name) IN (${NAMES}) ORDER BY name`
-  const found = db.prepare(schema).all() as { type: string; name: string }[]
+  const found = ask(db, schema).all() as { type: string; name: string }[]
   hash.update(JSON.stringify(found))
   for (const { type, name } of found) {
     if (type !== 'table') continue
@@ -40,7 +41,7 @@ export function fingerprint(db: Database): string {
 /** Throws where a trigger stands on one of our tables: it would fire at our own insert. */
 export function refuseTriggers(db: Database): void {
   const sql = `SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) IN (${NAMES}) LIMIT 1`
-  const trigger = db.prepare(sql).pluck().get()
+  const trigger = ask(db, sql).pluck().get()
   if (trigger === undefined) return
   throw new MigrationError(
     'forbidden-statement',
@@ -50,5 +51,5 @@ export function refuseTriggers(db: Database): void {
 
 /** The names of everything TEMP on the connection. */
 export function temporaries(db: Database): string {
-  return db.prepare('SELECT group_concat(name) FROM temp.sqlite_schema').pluck().get() as string
+  return ask(db, 'SELECT group_concat(name) FROM temp.sqlite_schema').pluck().get() as string
 }
