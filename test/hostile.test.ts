@@ -107,6 +107,7 @@ describe('fault 37: a hostile or mistaken request', () => {
       'with an id of a thousand digits',
       `GET /migrations/${'1'.repeat(1_000)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
     ],
+    ['with two Hosts', 'GET /migrations HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nConnection: close\r\n\r\n'],
     ['without a Host', 'POST /migrate HTTP/1.1\r\nConnection: close\r\n\r\n'],
     [
       'that expects what cannot be',

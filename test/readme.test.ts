@@ -61,9 +61,12 @@ async function npmStart(folder: string): Promise<string> {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   })
-  onTestFinished(() => void process.kill(-(npm.pid ?? 0), 'SIGTERM'))
-  await new Promise<void>((resolve) => {
+  onTestFinished(() => {
+    if (npm.exitCode === null) process.kill(-(npm.pid ?? 0), 'SIGTERM')
+  })
+  await new Promise<void>((resolve, reject) => {
     createInterface(npm.stdout).on('line', (line) => line.includes('listening on') && resolve())
+    npm.once('close', () => reject(new Error('npm start has ended')))
   })
   return `localhost:${port}`
 }

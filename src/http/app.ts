@@ -129,8 +129,9 @@ function refuseMalformed(app: FastifyInstance, log: FastifyBaseLogger): void {
   app.addHook('onRequest', async ({ raw }) => {
     if ('unmet' in raw) throw new MigrationError('invalid-request', 'only Expect: 100-continue can be met')
     // RFC 9112, section 3.2
-    if (raw.httpVersion === '1.1' && raw.headers.host === undefined)
-      throw new MigrationError('invalid-request', 'the request has no Host; HTTP/1.1 needs one')
+    const hosts = raw.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
+    if (hosts > 1 || (raw.httpVersion === '1.1' && hosts === 0))
+      throw new MigrationError('invalid-request', `the request has ${hosts || 'no'} Host; HTTP/1.1 needs one`)
   })
 }
 

@@ -66,16 +66,9 @@ export function answerProblem(
 /** The problem document of `error`. What caused it stays in the log. */
 export function documentOf({ code, message, details }: MigrationError, instance: string): ProblemDocument {
   const [status, retryable, title] = HTTP[code]
-  return {
-    ...details,
-    type: `/problems/${code}`,
-    title,
-    status,
-    detail: message,
-    instance,
-    code,
-    retryable,
-  }
+  const document = { type: `/problems/${code}`, title, status, detail: message, instance, code, retryable }
+  // They come first, and nothing takes their place.
+  return { ...document, ...details, ...document }
 }
 
 declare module 'fastify' {
