@@ -11,7 +11,9 @@ import { sqliteEngine } from './sqlite/engine.ts'
 import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
-const CLOSE_MS = 3_000
+const CLOSE_MS = 5_000
+/** How long, after that, connections have which are not idle: half a request, or nothing sent yet. */
+const LINGER_MS = 1_000
 
 try {
   await serve(readConfig())
@@ -63,13 +65,17 @@ async function serve(config: Config): Promise<void> {
     log,
   })
 
-  closeWithGrace({ delay: config.shutdownTimeoutMs + CLOSE_MS, logger: log }, async ({ signal, err }) => {
+  // A run that is killed is read back, and its end recorded, which may wait for the application's lock.
+  const delay = config.shutdownTimeoutMs + config.lockTimeoutMs + CLOSE_MS
+  closeWithGrace({ delay, logger: log }, async ({ signal, err }) => {
     closing = true
     if (err) log.fatal({ err }, 'ending after an error that nobody caught')
     else log.info({ signal }, `${signal} received, ending`)
     // Listening goes on until the run has ended: its clients, and the probes, still want answers.
     await runs.close(config.shutdownTimeoutMs)
+    const cut = setTimeout(() => app.server.closeAllConnections(), LINGER_MS)
     await app.close()
+    clearTimeout(cut)
     await engine.close()
     log.info('ended')
   })

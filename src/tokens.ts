@@ -117,6 +117,10 @@ function stampOf(sources: readonly TokenSource[]): string {
 }
 
 function stampOfFile(file: string): string {
-  const found = statSync(file, { throwIfNoEntry: false, bigint: true })
-  return found === undefined ? 'gone' : `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`
+  try {
+    const found = statSync(file, { bigint: true })
+    return `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`
+  } catch (error) {
+    return String((error as { code?: string }).code)
+  }
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { busy, CATS, ENDLESS } from './support/folder.ts'
 import { isAlive, query, startServer, until } from './support/server.ts'
@@ -54,6 +55,20 @@ describe('a server that is told to end', () => {
     const [spare = 0] = server.children()
     expect(await server.stop()).toBe(0)
     await until(() => !isAlive(spare))
+  })
+
+  it('ends with 0 though connections have sent nothing, or half a request', async () => {
+    const server = await startServer({ files: FIRST })
+    const { hostname, port } = new URL(server.url)
+    const texts = ['', 'GET /livez HT', 'POST /migrate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{']
+    for (const text of texts) {
+      const socket = connect(Number(port), hostname)
+      await once(socket, 'connect')
+      socket.on('error', () => {})
+      if (text !== '') socket.write(text)
+    }
+    expect(await server.stop()).toBe(0)
+    await server.logged(({ msg }) => msg === 'ended')
   })
 
   it.each([0, 5, 20, 100])(

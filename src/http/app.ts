@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
 import Fastify, {
@@ -84,7 +83,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   answerHeaders(app, options.closing)
   logRequests(app)
   refuseUnknown(app)
-  refuseMalformed(app, options.log)
+  refuseMalformed(app)
   const { corsOrigins } = options
   if (corsOrigins.length > 0) {
     await app.register(cors, {
@@ -119,13 +118,12 @@ function answerHeaders(app: FastifyInstance, closing: () => boolean): void {
 }
 
 /** What Node would refuse by itself, with an empty body or none. */
-function refuseMalformed(app: FastifyInstance, log: FastifyBaseLogger): void {
+function refuseMalformed(app: FastifyInstance): void {
   app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     delete request.headers.expect
     Object.assign(request, { unmet: true })
     app.routing(request, response)
   })
-  app.server.on('connect', (_, socket: Socket) => answerBareProblem({ code: 'CONNECT' }, socket, log))
   app.addHook('onRequest', async ({ raw }) => {
     if ('unmet' in raw) throw new MigrationError('invalid-request', 'only Expect: 100-continue can be met')
     // RFC 9112, section 3.2

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asMigrationError, type ErrorCode, MigrationError } from '../core/errors.ts'
@@ -81,13 +81,17 @@ declare module 'fastify' {
 /** The parameters that we know; anything else in a query may be a secret that was sent by mistake. */
 const KNOWN = new Set('atomic dryRun from limit before rehearse schema state steps target wait'.split(' '))
 
-/** `url` as it may stand in an answer and in the log. */
+/** `url` as it may stand in an answer and in the log: its path, and what is well formed of the parameters that we know. */
 export function tellable(url: string): string {
-  const [path = '', query] = url.slice(0, MOST_URL).split(/\?(.*)/s)
-  if (query === undefined) return path
+  const target = url.slice(0, MOST_URL).replace(/^https?:\/\/[^/?#]*/i, '')
+  const path = /^[^?#;]*/.exec(target)?.[0] ?? ''
+  const query = target.slice(path.length + 1).split('#')[0] ?? ''
+  if (path.length === target.length) return path
+  if (target[path.length] !== '?') return `${path}…`
   const told = query.split('&').map((pair) => {
-    const [name = '', value] = pair.split(/=(.*)/s)
-    return value === undefined || KNOWN.has(name) ? pair : `${name}=…`
+    const [name = '', value = ''] = pair.split(/=(.*)/s)
+    if (KNOWN.has(name)) return /^[\w-]{0,12}$/.test(value) ? pair : `${name}=…`
+    return pair.includes('=') && /^\w{1,20}$/.test(name) ? `${name}=…` : '…'
   })
   return `${path}?${told.join('&')}`
 }
@@ -96,7 +100,7 @@ const MOST_URL = 300
 
 /** Answers on the bare socket what never became a request: a head that is too long, no HTTP at all, a body that never came. */
 export function answerBareProblem(error: { readonly code?: string }, socket: Socket, log: FastifyBaseLogger): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) return void socket.destroy()
   const reason = BARE[error.code ?? ''] ?? 'the request is no valid HTTP'
   log.info({ status: 400, code: 'invalid-request', detail: reason, ip: socket.remoteAddress }, 'no valid request')
   const body = `${JSON.stringify(documentOf(new MigrationError('invalid-request', reason), '/'))}\n`
@@ -109,8 +113,13 @@ export function answerBareProblem(error: { readonly code?: string }, socket: Soc
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
+/** Whether another request is being answered on the connection: what is wrong with the next one is no answer to it. */
+function isAnswering(socket: Socket): boolean {
+  const { _httpMessage: pending } = socket as { _httpMessage?: ServerResponse | null }
+  return pending != null && (pending.headersSent || pending.req.complete)
+}
+
 const BARE: Readonly<Record<string, string>> = {
-  CONNECT: 'this is no proxy; CONNECT is not taken',
   HPE_HEADER_OVERFLOW: 'the URL and the headers are too long; everything schemad takes fits in 16 KiB',
   ERR_HTTP_REQUEST_TIMEOUT: 'the request did not arrive in time; send it at once',
 }
@@ -129,7 +138,9 @@ function validationMessage({ validation, validationContext }: FastifyError): str
   const [first] = validation ?? []
   const name = first?.instancePath.slice(1) ?? ''
   if (first?.keyword === 'additionalProperties') {
-    return `unknown parameter ${JSON.stringify(first.params.additionalProperty)}; look it up in /openapi.json`
+    const unknown = String(first.params.additionalProperty)
+    // A long one may be a secret that was sent by mistake.
+    return `unknown parameter${/^\w{1,20}$/.test(unknown) ? ` ${unknown}` : ''}; look it up in /openapi.json`
   }
   if (first?.keyword === 'type') return `the parameter ${name} is given more than once; give it once`
   if (first?.keyword === 'const') return `${name} must be ${first.params.allowedValue}`

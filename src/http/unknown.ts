@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MigrationError } from '../core/errors.ts'
+import { tellable } from './problem.ts'
 
 interface Known {
   readonly path: RegExp
@@ -21,7 +22,7 @@ export function refuseUnknown(app: FastifyInstance): void {
   app.setNotFoundHandler(async ({ method, url }, reply) => refuse(routes, method, url, reply))
   // An OPTIONS that is no preflight is a method like any other.
   app.addHook('onRequest', async ({ method, url, headers }, reply) => {
-    const preflight = headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+    const preflight = headers.origin && headers['access-control-request-method']
     if (method === 'OPTIONS' && !preflight) refuse(routes, method, url, reply)
   })
 }
@@ -35,8 +36,9 @@ function refuse(routes: readonly Known[], method: string, url: string, reply: Fa
   const path = pathOf(url)
   const found = routes.filter((route) => route.path.test(path))
   const allowed = [...new Set(found.flatMap(({ methods }) => [...methods]))].join(', ')
-  if (found.length === 0) {
-    throw new MigrationError('not-found', `there is no ${path.slice(0, 200)}; /openapi.json lists what there is`)
+  // A path that is taken with this method and was not found all the same, such as a file below /docs.
+  if (found.length === 0 || found.some(({ methods }) => methods.has(method))) {
+    throw new MigrationError('not-found', `there is no ${tellable(url)}; /openapi.json lists what there is`)
   }
   reply.header('Allow', allowed)
   throw new MigrationError('method-not-allowed', `${path} does not take ${method}; it takes ${allowed}`)
