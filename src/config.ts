@@ -16,6 +16,10 @@ export interface Config {
   readonly runTimeoutMs: number
   readonly lockTimeoutMs: number
   readonly shutdownTimeoutMs: number
+  /** `null`: beside the database. */
+  readonly backupDir: string | null
+  /** How many backups are kept; 0 = none are made. */
+  readonly backupKeep: number
   /** The environment of the runners: this process's own, without the tokens. */
   readonly runnerEnvironment: Readonly<Record<string, string>>
 }
@@ -59,6 +63,8 @@ export function readConfig(environment: Environment = process.env): Config {
     runTimeoutMs: seconds('RUN_TIMEOUT', of('RUN_TIMEOUT') ?? '3600', 1),
     lockTimeoutMs: seconds('LOCK_TIMEOUT', of('LOCK_TIMEOUT') ?? '5', 0),
     shutdownTimeoutMs: seconds('SHUTDOWN_TIMEOUT', of('SHUTDOWN_TIMEOUT') ?? '25', 0),
+    backupDir: of('BACKUP_DIR') ?? null,
+    backupKeep: wholeNumber('BACKUP_KEEP', of('BACKUP_KEEP') ?? '5', MOST_BACKUPS),
     runnerEnvironment: withoutTokens(environment),
   }
 }
@@ -101,6 +107,8 @@ function wholeNumber(name: string, value: string, most: number): number {
   if (/^\d{1,9}$/.test(value) && Number(value) <= most) return Number(value)
   throw new ConfigError(`${name}=${value}: allowed is a whole number from 0 to ${most}`)
 }
+
+const MOST_BACKUPS = 10_000
 
 /** setTimeout cannot wait longer than 2^31 ms. */
 const MOST_SECONDS = 2_000_000

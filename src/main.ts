@@ -35,6 +35,8 @@ async function serve(config: Config): Promise<void> {
     file: config.database,
     lockTimeoutMs: config.lockTimeoutMs,
     runTimeoutMs: config.runTimeoutMs,
+    backupDir: config.backupDir,
+    backupKeep: config.backupKeep,
     environment: config.runnerEnvironment,
   })
   const runs = openRuns({
@@ -84,6 +86,10 @@ async function serve(config: Config): Promise<void> {
   await app
     .listen({ host, port, listenTextResolver: (address) => `listening on ${address}` })
     .catch((error: Error) => Promise.reject(listenError(config, error)))
+  // Runs that died with the server before this one are told as what they are, and what they left goes.
+  await engine
+    .recover()
+    .catch((err: unknown) => log.warn({ err }, 'the record of runs that died could not be completed'))
   engine.warm()
 }
 

@@ -52,14 +52,14 @@ export function engineContract(name: string, newPlace: () => Place): void {
       await run(engine, [up(0, 'CREATE TABLE a (x)')])
       const heard: EngineEvent[] = []
       const decided: unknown[] = []
-      const outcome = await engine.execute(order(), {
-        ...conduct([]),
-        decide: ({ applied }) => {
+      const outcome = await engine.execute(
+        order(),
+        ({ applied }) => {
           decided.push(applied.map(({ id }) => id))
           return [up(1, 'CREATE TABLE b (x)'), up(2, 'CREATE TABLE c (x)')]
         },
-        hear: (event) => heard.push(event),
-      })
+        conduct({ hear: (event) => heard.push(event) }),
+      )
       expect(decided).toEqual([[0]])
       expect(outcome).toMatchObject({ from: 0, to: 2, error: null, steps: [{ status: 'done' }, { status: 'done' }] })
       expect(outcome.schemaChanges.created).toEqual(['table b', 'table c'])
@@ -118,7 +118,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const decide = () => {
         throw refusal
       }
-      await expect(engine.execute(order(), { ...conduct([]), decide })).rejects.toBe(refusal)
+      await expect(engine.execute(order(), decide, conduct())).rejects.toBe(refusal)
       expect(await run(engine, [up(0, 'CREATE TABLE a (x)')])).toMatchObject({ error: null })
     })
 
@@ -128,7 +128,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       await run(engine, [up(0, 'CREATE TABLE a (x)')])
       const asked = order()
       const stop = new AbortController()
-      const executed = engine.execute(asked, conduct([up(1, ENDLESS)], { stop: stop.signal }))
+      const executed = engine.execute(asked, () => [up(1, ENDLESS)], conduct({ stop: stop.signal }))
       await until(async () => typeof (await other.running()) === 'object' && (await other.running()) !== null)
       expect(await other.running()).toEqual({
         id: asked.id,
@@ -151,18 +151,20 @@ export function engineContract(name: string, newPlace: () => Place): void {
       })
       const first = engine.execute(
         order(),
-        conduct([up(0, busy(10))], { hear: ({ type }) => type === 'begun' && begun() }),
+        () => [up(0, busy(10))],
+        conduct({ hear: ({ type }) => type === 'begun' && begun() }),
       )
       await isBegun
       await expect(run(other, [up(0, 'SELECT 1')], { waitMs: 0 })).rejects.toMatchObject({ code: 'change-in-progress' })
       const seen: number[][] = []
-      const second = await other.execute(order({ waitMs: 30_000 }), {
-        ...conduct([]),
-        decide: ({ applied }) => {
+      const second = await other.execute(
+        order({ waitMs: 30_000 }),
+        ({ applied }) => {
           seen.push(applied.map(({ id }) => id))
           return []
         },
-      })
+        conduct(),
+      )
       expect(seen).toEqual([[0]])
       expect(second).toMatchObject({ steps: [], from: 0 })
       expect(await first).toMatchObject({ error: null })
@@ -172,7 +174,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const engine = newPlace().open()
       const reason = new MigrationError('cancelled', 'nobody wants it')
       const stop = AbortSignal.abort(reason)
-      await expect(engine.execute(order(), conduct([up(0, 'SELECT 1')], { stop }))).rejects.toBe(reason)
+      await expect(engine.execute(order(), () => [up(0, 'SELECT 1')], conduct({ stop }))).rejects.toBe(reason)
       expect((await engine.read('immediate')).applied).toEqual([])
     })
 
@@ -183,7 +185,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
         if (event.type === 'step' && event.step.id === 1) stop.abort(new MigrationError('cancelled', 'nobody wants it'))
       }
       const steps = [up(0, 'CREATE TABLE a (x)'), up(1, ENDLESS), up(2, 'CREATE TABLE c (x)')]
-      const outcome = await engine.execute(order(), conduct(steps, { stop: stop.signal, hear }))
+      const outcome = await engine.execute(order(), () => steps, conduct({ stop: stop.signal, hear }))
       expect(outcome.error).toMatchObject({ code: 'cancelled' })
       expect(outcome.steps.map(({ status }) => status)).toEqual(['done', 'failed', 'not-run'])
       expect((await engine.read('immediate')).applied.map(({ id }) => id)).toEqual([0])
@@ -225,13 +227,13 @@ function order(other: Partial<Order> = {}): Order {
   }
 }
 
-function conduct(steps: readonly Step[], other: Partial<Conduct> = {}): Conduct {
-  return { decide: () => steps, hear: () => {}, stop: new AbortController().signal, ...other }
+function conduct(other: Partial<Conduct> = {}): Conduct {
+  return { hear: () => {}, stop: new AbortController().signal, ...other }
 }
 
 function run(engine: Engine, steps: readonly Step[], other: Partial<Order> = {}): Promise<Outcome> {
   const kind = steps[0]?.direction === 'down' ? 'rollback' : 'migrate'
-  return engine.execute(order({ kind, ...other }), conduct(steps))
+  return engine.execute(order({ kind, ...other }), () => steps, conduct())
 }
 
 function up(id: number, text: string): Step {

@@ -5,7 +5,14 @@ import { engineContract } from './engine-contract.ts'
 import { folderWith } from './support/folder.ts'
 
 function open(file: string) {
-  const engine = sqliteEngine({ file, lockTimeoutMs: 1_000, runTimeoutMs: 60_000, environment: {} })
+  const engine = sqliteEngine({
+    file,
+    lockTimeoutMs: 1_000,
+    runTimeoutMs: 60_000,
+    backupDir: null,
+    backupKeep: 2,
+    environment: {},
+  })
   onTestFinished(() => engine.close())
   return engine
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { MigrationError } from '../src/core/errors.ts'
 import type { Applied, Directory, Migration } from '../src/core/migration.ts'
-import { plan, type Request } from '../src/core/plan.ts'
+import { plan, type PlanRequest as Request } from '../src/core/plan.ts'
 import { statusOf } from '../src/core/status.ts'
 
 /** `0` … : a migration with a rollback; `0!`: without. */

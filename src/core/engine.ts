@@ -1,6 +1,6 @@
 import type { MigrationError } from './errors.ts'
-import type { RunKind, Running, SchemaChanges, Step, StepReport } from './migration.ts'
-import type { History } from './plan.ts'
+import type { History } from './history.ts'
+import type { Backup, RowCount, Run, RunKind, Running, SchemaChanges, Step, StepReport } from './migration.ts'
 
 /** What the record says of a run, beside its steps. */
 export interface Order {
@@ -20,16 +20,17 @@ export interface Order {
 
 /** What one execution needs of its caller. */
 export interface Conduct {
-  /**
-   * Called once, when no other run can change the database any more, with the state as it is then: the steps to execute.
-   * What it throws ends the execution, with nothing written.
-   */
-  readonly decide: (history: History) => readonly Step[]
   /** Hears what happens, in order. */
   readonly hear: (event: EngineEvent) => void
   /** Ends the execution: before it has begun it is given up, after that killed and rolled back. The reason is the error. */
   readonly stop: AbortSignal
 }
+
+/**
+ * Called once, when no other run can change the database any more, with the state as it is then: the steps to execute.
+ * What it throws ends the execution, with nothing written.
+ */
+export type Decide = (history: History) => readonly Step[]
 
 export type EngineEvent =
   /** The database is ours, and nothing is written yet. */
@@ -38,6 +39,7 @@ export type EngineEvent =
   | {
       readonly type: 'begun'
       readonly startedAt: string
+      readonly from: number | null
       readonly steps: readonly StepReport[]
     }
   | { readonly type: 'step'; readonly step: StepReport }
@@ -53,6 +55,10 @@ export interface Outcome {
   readonly to: number | null
   readonly schemaChanges: SchemaChanges
   readonly error: MigrationError | null
+  /** The name of the backup that was made before it; `null` where none was, or nothing came of the run. */
+  readonly backup: string | null
+  readonly rowCounts?: readonly RowCount[]
+  readonly warnings?: readonly string[]
   /** ISO 8601, UTC; `null` where there was nothing to do. */
   readonly startedAt: string | null
   readonly finishedAt: string | null
@@ -81,13 +87,48 @@ export interface Engine {
   keptDown(id: number): Promise<string | null>
 
   /**
-   * Executes the steps that `conduct.decide` wants while no other run of any process can begin. Each step is committed
-   * together with its record, or has not happened. Nothing to do writes nothing.
+   * Executes the steps that `decide` wants while no other run of any process can begin. Each step is committed together
+   * with its record, or has not happened. Those of a baseline and of a repair are recorded and not run, all or none.
+   * Nothing to do writes nothing. Before the first step there is a backup, where backups are kept.
    *
    * @throws MigrationError `change-in-progress` when another process held the database until `waitMs` was over; what
-   * `decide` throws; the reason of `conduct.stop` before the run has begun. Whatever happens later is in the outcome.
+   * `decide` throws; the reason of `conduct.stop` before the run has begun; `insufficient-storage` when no backup could be
+   * made. Whatever happens later is in the outcome.
    */
-  execute(order: Order, conduct: Conduct): Promise<Outcome>
+  execute(order: Order, decide: Decide, conduct: Conduct): Promise<Outcome>
+
+  /**
+   * Executes the steps on a copy, which is gone afterwards: nothing is recorded, and a run may change the database
+   * meanwhile. One rehearsal at a time. Tells the rows of each table before and after.
+   *
+   * @throws MigrationError as `execute` does; `insufficient-storage` when the copy does not fit.
+   */
+  rehearse(order: Order, decide: Decide, conduct: Conduct): Promise<Outcome>
+
+  /**
+   * Puts what the backup `name` holds in the place of what is there, whole or not at all, as a run with a backup of its own.
+   * The log and the runs made since are carried over. Whoever has the database open sees the restored state. `agree` is
+   * asked as `decide` is; it only refuses.
+   *
+   * @throws MigrationError as `execute` does; `not-found` without such a backup; `invalid-request` or `foreign-table` for a
+   * file that is no copy of this database.
+   */
+  restore(order: Order, name: string, agree: (history: History) => void, conduct: Conduct): Promise<Outcome>
+
+  /** The backups that are there, the newest first. */
+  backups(): Promise<readonly Backup[]>
+
+  /**
+   * At most `limit` runs that the record knows, the newest first, from below the id `before` on. A run that ended without a
+   * word is told as interrupted, and never one that is alive in another process.
+   */
+  runs(limit: number, before: string | null): Promise<readonly Run[]>
+
+  /** The run `id` as the record knows it. */
+  run(id: string): Promise<Run | null>
+
+  /** Completes the record of runs that ended without a word, and removes what they left. Does nothing while a run is alive. */
+  recover(): Promise<void>
 
   /** Resolves when the database could be read and written. @throws MigrationError `database-unavailable`, naming the path. */
   check(): Promise<void>

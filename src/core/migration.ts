@@ -76,7 +76,7 @@ export interface Step {
   readonly id: number
   readonly name: string
   readonly direction: Direction
-  /** `null`: the down SQL that the log kept when the migration was applied. */
+  /** `null`: of a down, the SQL that the log kept when the migration was applied; of an up, that it is only recorded. */
   readonly source: Source | null
   readonly checksum: string | null
   /** The SQL to keep in the log, so that an image without this migration can undo it. */
@@ -115,7 +115,28 @@ export interface SchemaChanges {
   readonly altered: readonly string[]
 }
 
-/** One call of migrate or rollback, as it is told. */
+/** How many rows a table had before and after; `null` where it does not exist. */
+export interface RowCount {
+  readonly table: string
+  readonly before: number | null
+  readonly after: number | null
+  /** Of a restore: the rows that are gone, or are others now; `null` where the table was another. */
+  readonly lost?: number | null
+}
+
+/** A copy of the database from before a run. */
+export interface Backup {
+  readonly name: string
+  /** ISO 8601, UTC. */
+  readonly createdAt: string
+  readonly bytes: number
+  /** The highest applied id in it; `null` where there is none, or nobody has said so. */
+  readonly current: number | null
+  /** The run that it was made for; `null` of a file that was put there by somebody else. */
+  readonly runId: string | null
+}
+
+/** One change, as it is told. */
 export interface Run {
   /** UUIDv7. */
   readonly id: string
@@ -130,6 +151,11 @@ export interface Run {
   readonly steps: readonly StepReport[]
   readonly schemaChanges: SchemaChanges
   readonly error: RunError | null
+  /** Of a rehearsal and of a restore. */
+  readonly rowCounts?: readonly RowCount[]
+  /** Of a rehearsal: what a person should look at before it is done in earnest. */
+  readonly warnings?: readonly string[]
+  /** The name of the backup that was made before it. */
   readonly backup: string | null
   readonly actor: string
   readonly requestId: string

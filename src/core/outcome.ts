@@ -9,9 +9,17 @@ export function reportOf(
   return { id, name, direction, status, statements: null, durationMs: null }
 }
 
-/** Puts `step` in its place among the reports of its run, which go one up or one down at a time. */
+/** Puts `step` in its place among the reports of its run. */
 export function setReport(reports: StepReport[], step: StepReport): void {
-  reports[Math.abs(step.id - (reports[0]?.id ?? 0))] = step
+  // They go one up or one down at a time, but for those of a repair.
+  const likely = Math.abs(step.id - (reports[0]?.id ?? 0))
+  const place = reports[likely]?.id === step.id ? likely : reports.findIndex(({ id }) => id === step.id)
+  if (place !== -1) reports[place] = step
+}
+
+/** Whether a step of the run is in the database. */
+export function hasHappened({ status }: StepReport): boolean {
+  return status === 'done' || status === 'recorded'
 }
 
 /** The codes that are told with a status which `curl --retry` repeats, or with 507. */

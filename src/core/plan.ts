@@ -1,9 +1,18 @@
 import { MigrationError } from './errors.ts'
+import { changedIn, currentOf, type History } from './history.ts'
 import type { Applied, Directory, Migration, Source, Step } from './migration.ts'
-import { isMaintenance } from './sql.ts'
+import {
+  refuseApplied,
+  refuseChanged,
+  refuseConflict,
+  refuseMaintenance,
+  refuseMoved,
+  refuseProblems,
+  refuseUnknownTarget,
+} from './refusals.ts'
 
-/** What is asked for. `target` and `steps` of a rollback never come together. */
-export type Request =
+/** What is asked of the migrations. `target` and `steps` of a rollback never come together. */
+export type PlanRequest =
   | {
       readonly kind: 'migrate'
       readonly target: number | null
@@ -17,52 +26,42 @@ export type Request =
       readonly from: number | null
       readonly atomic: boolean
     }
+  /** Record what is up to `target` as applied, without running it. */
+  | { readonly kind: 'baseline'; readonly target: number; readonly from: number | null }
+  /** Record what the files of changed migrations are now. */
+  | { readonly kind: 'repair'; readonly from: number | null }
 
-/** The state of the database that a plan stands on. */
-export interface History {
-  /** In the order of their ids. */
-  readonly applied: readonly Applied[]
-  /** A table of another tool that stands in our way. */
-  readonly foreignTable: string | null
-}
+/** What is asked for. A restore has no plan: it takes the place of all that is there, whatever that is. */
+export type Request = PlanRequest | { readonly kind: 'restore'; readonly backup: string; readonly from: number | null }
 
 /**
  * What should run: the steps that lead from what is applied to what is asked for, or an empty list where nothing is to do.
  * `from` of a request is -1 for "nothing applied".
  *
  * @throws MigrationError why not: `invalid-migrations`, `foreign-table`, `history-gap`, `invalid-request`,
- * `precondition-failed`, `checksum-mismatch`, `no-rollback`.
+ * `precondition-failed`, `checksum-mismatch`, `no-rollback`, `not-empty`.
  */
-export function plan(directory: Directory, history: History, request: Request): Step[] {
+export function plan(directory: Directory, history: History, request: PlanRequest): Step[] {
   refuseProblems(directory)
   refuseConflict(history)
-  refuseUnknownTarget(directory, request)
   refuseMoved(history.applied, request.from)
-  const steps = stepsOf(directory, history, request)
-  if (request.atomic) refuseMaintenance(steps)
-  return steps
-}
-
-function stepsOf({ migrations }: Directory, { applied }: History, request: Request): Step[] {
-  if (request.kind === 'rollback') return stepsDown(migrations, applied, floorOf(applied, request))
-  refuseChanged(migrations, applied)
-  return stepsUp(migrations, applied, request.target)
-}
-
-/** The highest applied id, `null` where nothing is applied. */
-export function currentOf(applied: readonly Applied[]): number | null {
-  return applied.at(-1)?.id ?? null
-}
-
-/** The first id that is missing below the highest applied one, `null` where the history is whole. */
-export function gapIn(applied: readonly Applied[]): number | null {
-  const gap = applied.findIndex(({ id }, place) => id !== place)
-  return gap === -1 ? null : gap
-}
-
-/** Whether an applied migration is another in the directory now: by its checksum, else by its name. */
-export function isChanged(migration: Migration, applied: Applied): boolean {
-  return applied.checksum === null ? migration.name !== applied.name : migration.checksum !== applied.checksum
+  const { migrations } = directory
+  const { applied } = history
+  switch (request.kind) {
+    case 'migrate':
+      refuseUnknownTarget(directory, request.target)
+      refuseChanged(migrations, applied)
+      return transacted(stepsUp(migrations, applied, request.target), request)
+    case 'rollback':
+      refuseUnknownTarget(directory, request.target, -1)
+      return transacted(stepsDown(migrations, applied, floorOf(applied, request)), request)
+    case 'baseline':
+      refuseUnknownTarget(directory, request.target)
+      refuseApplied(applied)
+      return recorded(migrations.filter(({ id }) => id <= request.target))
+    case 'repair':
+      return recorded(changedIn(migrations, applied))
+  }
 }
 
 /** The steps that apply what comes after the current migration, up to and with `target`, or all. */
@@ -85,6 +84,16 @@ export function stepsDown(migrations: readonly Migration[], applied: readonly Ap
     )
   }
   return undone.map((one) => stepDown(one, present.get(one.id)))
+}
+
+/** The steps that record `migrations` as the directory has them: what they would run stays out of it. */
+function recorded(migrations: readonly Migration[]): Step[] {
+  return migrations.map((migration) => ({ ...stepUp(migration), source: null }))
+}
+
+function transacted(steps: Step[], { atomic }: { readonly atomic: boolean }): Step[] {
+  if (atomic) refuseMaintenance(steps)
+  return steps
 }
 
 function stepUp({ id, name, checksum, up, down }: Migration): Step {
@@ -111,7 +120,10 @@ function stepDown(applied: Applied, migration: Migration | undefined): Step {
   }
 }
 
-function floorOf(applied: readonly Applied[], { target, steps: asked }: Request & { kind: 'rollback' }): number {
+function floorOf(
+  applied: readonly Applied[],
+  { target, steps: asked }: PlanRequest & { readonly kind: 'rollback' },
+): number {
   if (target !== null) return target
   const steps = asked ?? 1
   if (applied.length === 0) return -1
@@ -123,73 +135,4 @@ function floorOf(applied: readonly Applied[], { target, steps: asked }: Request 
     )
   }
   return applied.length - steps - 1
-}
-
-function refuseMaintenance(steps: readonly Step[]): void {
-  const outside = steps.find(({ source }) => source?.kind === 'sql' && isMaintenance(source.text))
-  if (outside === undefined) return
-  throw new MigrationError(
-    'invalid-request',
-    `migration ${outside.id} ${outside.name} cannot run inside a transaction, so atomic=true cannot include it; leave atomic out, or stop before it with target`,
-  )
-}
-
-function refuseProblems({ problems }: Directory): void {
-  const [first] = problems
-  if (first === undefined) return
-  const more = problems.length > 1 ? ` (and ${problems.length - 1} more, all in problems)` : ''
-  throw new MigrationError('invalid-migrations', `${first.message}${more}`, {
-    problems,
-  })
-}
-
-function refuseConflict({ applied, foreignTable }: History): void {
-  if (foreignTable !== null) {
-    throw new MigrationError('foreign-table', foreignTableMessage(foreignTable), { table: foreignTable })
-  }
-  const gap = gapIn(applied)
-  if (gap !== null) throw new MigrationError('history-gap', gapMessage(gap), { id: gap })
-}
-
-/** The sentence for a table of another tool. */
-export function foreignTableMessage(table: string): string {
-  return `the table ${table} has other columns than schemad's and belongs to another tool; rename it or use another database`
-}
-
-/** The sentence for a hole in the history. */
-export function gapMessage(id: number): string {
-  return `migration ${id} is not recorded as applied, though a later one is; find out who removed its row from migrations and put it back`
-}
-
-function refuseUnknownTarget({ migrations }: Directory, { kind, target }: Request): void {
-  if (target === null || (kind === 'rollback' && target === -1)) return
-  if (migrations.some(({ id }) => id === target)) return
-  throw new MigrationError(
-    'invalid-request',
-    `target ${target} is not in the directory; its migrations are 0 to ${migrations.length - 1}`,
-  )
-}
-
-function refuseMoved(applied: readonly Applied[], from: number | null): void {
-  const current = currentOf(applied)
-  if (from === null || from === (current ?? -1)) return
-  throw new MigrationError(
-    'precondition-failed',
-    `the current migration is ${current ?? 'none'} and not ${from === -1 ? 'none' : from}; look at the history, then ask again`,
-    { current },
-  )
-}
-
-function refuseChanged(migrations: readonly Migration[], applied: readonly Applied[]): void {
-  const recorded = new Map(applied.map((one) => [one.id, one]))
-  const changed = migrations.filter((migration) => {
-    const one = recorded.get(migration.id)
-    return one !== undefined && isChanged(migration, one)
-  })
-  if (changed.length === 0) return
-  throw new MigrationError(
-    'checksum-mismatch',
-    `applied migrations are others in the directory now: ${changed.map(({ id, name }) => `${id} ${name}`).join(', ')}; restore their files or POST /repair`,
-    { migrations: changed.map(({ id, name }) => ({ id, name })) },
-  )
 }

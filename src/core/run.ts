@@ -1,4 +1,5 @@
 import type { Order, Outcome } from './engine.ts'
+import type { MigrationError } from './errors.ts'
 import type { Run, Running, SchemaChanges, Step, StepReport } from './migration.ts'
 import { endStatus, reportOf } from './outcome.ts'
 import type { Request } from './plan.ts'
@@ -6,11 +7,13 @@ import type { Request } from './plan.ts'
 /** What is asked of a run beside what should be reached. */
 export interface RunRequest {
   readonly request: Request
-  /** Tell the plan and do nothing. */
-  readonly dryRun: boolean
+  /** In earnest, told as a plan and not done, or done with a copy. */
+  readonly manner: 'earnest' | 'plan' | 'rehearsal'
   /** How long to queue behind another run, in milliseconds. */
   readonly waitMs: number
   readonly actor: string
+  /** The role of who asks. */
+  readonly begunAs: string
   readonly requestId: string
   /** Aborted when nobody waits for the answer any more: a run that has not begun is dropped. */
   readonly client: AbortSignal
@@ -19,13 +22,13 @@ export interface RunRequest {
 const UNCHANGED: SchemaChanges = { created: [], dropped: [], altered: [] }
 
 /** A run that waits for its turn. */
-export function draftRun({ request, actor, requestId }: RunRequest, id: string, created: Date): Run {
+export function draftRun({ request, manner, actor, requestId }: RunRequest, id: string, created: Date): Run {
   return {
     id,
     kind: request.kind,
     status: 'queued',
-    rehearsal: false,
-    atomic: request.atomic,
+    rehearsal: manner === 'rehearsal',
+    atomic: isAtomic(request),
     from: null,
     to: null,
     steps: [],
@@ -39,6 +42,11 @@ export function draftRun({ request, actor, requestId }: RunRequest, id: string, 
     finishedAt: null,
     durationMs: null,
   }
+}
+
+/** All steps or none: asked for, or the way of those that only write the record. */
+function isAtomic(request: Request): boolean {
+  return 'atomic' in request ? request.atomic : true
 }
 
 /** What the engine is told of `run`, and its record keeps. */
@@ -61,6 +69,11 @@ export function plannedRun(queued: Run, from: number | null, steps: readonly Ste
 /** `queued` as a run that found nothing to do. */
 export function idleRun(queued: Run, current: number | null, at: Date): Run {
   return { ...queued, status: 'succeeded', from: current, to: current, finishedAt: at.toISOString() }
+}
+
+/** `run` as one that was ended before it had begun. */
+export function cancelledRun(run: Run, error: MigrationError, at: Date): Run {
+  return { ...run, status: 'cancelled', error: error.toJSON(), finishedAt: at.toISOString() }
 }
 
 /** The current id when all `steps` are done. */

@@ -1,9 +1,11 @@
-import type { Engine, EngineEvent, Order, Outcome } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { asMigrationError, MigrationError } from './errors.ts'
+import { type Execution, execute } from './execution.ts'
+import { currentOf } from './history.ts'
+import { type Life, openKnownRuns } from './known.ts'
 import type { Directory, Run, Running, StepReport } from './migration.ts'
-import { setReport } from './outcome.ts'
-import { currentOf, type History, plan } from './plan.ts'
-import { asRunning, draftRun, endedRun, idleRun, orderOf, plannedRun, type RunRequest } from './run.ts'
+import { plan } from './plan.ts'
+import { asRunning, cancelledRun, draftRun, idleRun, plannedRun, type RunRequest } from './run.ts'
 import { openTurns } from './turns.ts'
 
 /** What happens to runs, for the log. `error` is what the answer leaves out. */
@@ -23,9 +25,20 @@ export interface Runs {
    * @throws MigrationError why it was refused or failed; where a run was made, with `run` among the details.
    */
   start(request: RunRequest): Promise<Run>
+  /** The run `id`, alive or ended. Throws `not-found`. */
+  find(id: string): Promise<Run>
+  /** At most `limit` runs, the newest first, from below the id `before` on: those that had steps, and those that live. */
+  list(limit: number, before: string | null): Promise<{ runs: readonly Run[]; next: string | null }>
+  /**
+   * Ends the run `id`: it is dropped from the queue, or killed and rolled back. Gives it as it stands, which is not its end.
+   *
+   * @param may whether the run of a role may be ended by who asks.
+   * @throws MigrationError `not-found`, `run-ended`, `forbidden`; `change-in-progress` for one of another server.
+   */
+  cancel(id: string, by: string, may: (begunAs: string) => boolean): Promise<Run>
   /** The run that holds the database, here or in another process. */
   running(): Promise<Running | null>
-  /** Refuses new runs, gives the one under way `graceMs` to end, then has it killed and rolled back. */
+  /** Refuses new runs, gives those under way `graceMs` to end, then has them killed and rolled back. */
   close(graceMs: number): Promise<void>
 }
 
@@ -38,115 +51,129 @@ export interface RunsOptions {
   readonly hear: (event: RunEvent) => void
 }
 
-/** What a plan is made of. */
-interface Seen {
-  readonly directory: Directory
-  readonly history: History
-}
-
-/** The run whose turn it is. */
-interface Turn {
-  run: Run
-  /** When it got hold of the database; `null` before. ISO 8601, UTC. */
-  heldSince: string | null
-  readonly stop: AbortController
-  readonly ended: Promise<unknown>
-}
-
 /** How often, and after how many milliseconds, it is asked again who holds the database when he has not said so yet. */
 const ASK_TIMES = 40
 const ASK_MS = 25
 
-/** One change at a time. */
+/** One change at a time, and beside it one rehearsal. */
 export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs {
-  const turns = openTurns()
-  let current: Turn | null = null
+  const changes = openTurns()
+  const rehearsals = openTurns()
+  const known = openKnownRuns()
+  const unended = new Set<Promise<unknown>>()
+  let current: Life | null = null
 
   async function start(asked: RunRequest): Promise<Run> {
-    const created = now()
-    const queued = draftRun(asked, newId(), created)
-    const planOf = ({ directory, history }: Seen) => plan(directory, history, asked.request)
-    if (asked.dryRun) {
-      const seen = await see()
-      return plannedRun(queued, currentOf(seen.history.applied), planOf(seen), now())
-    }
-    // What has nothing to do needs no turn, and is nobody's way.
-    const seen = turns.free() ? await see() : null
-    if (seen !== null && planOf(seen).length === 0) return idleRun(queued, currentOf(seen.history.applied), now())
-    const waits = !turns.free()
-    const end = await turns.take(asked.waitMs, asked.client)
-    if (end === null) throw await inProgress()
-    const left = Math.max(0, asked.waitMs - (now().getTime() - created.getTime()))
+    const run = draftRun(asked, newId(), now())
+    const life: Life = { run, begunAs: asked.begunAs, heldSince: null, stop: new AbortController() }
+    const drop = () => life.stop.abort(asked.client.reason)
+    // From its beginning on it goes on without its client.
+    const keep = () => asked.client.removeEventListener('abort', drop)
+    asked.client.addEventListener('abort', drop)
+    if (asked.client.aborted) drop()
+    known.add(life)
+    const made = make(life, asked, keep)
+    unended.add(made)
     try {
-      return await turn(queued, asked, left, waits ? null : seen)
+      const ended = await made
+      known.end(life, ended)
+      return ended
+    } catch (error) {
+      throw ended(life, asMigrationError(error))
     } finally {
+      keep()
+      unended.delete(made)
+    }
+  }
+
+  /** The error that is told of a run that has not ended well. */
+  function ended(life: Life, error: MigrationError): MigrationError {
+    const { run } = error.details
+    if (run !== undefined || error.code !== 'cancelled') {
+      known.end(life, (run as Run | undefined) ?? null)
+      return error
+    }
+    const cancelled = cancelledRun(life.run, error, now())
+    known.end(life, cancelled)
+    return new MigrationError(error.code, error.message, { ...error.details, run: cancelled }, { cause: error.cause })
+  }
+
+  async function make(life: Life, asked: RunRequest, begin: () => void): Promise<Run> {
+    const { request, manner } = asked
+    const rehearsed = manner === 'rehearsal'
+    const turns = rehearsed ? rehearsals : changes
+    // What has nothing to do needs no turn, and is in nobody's way.
+    const seen = manner === 'plan' || turns.free() ? await see() : null
+    if (seen !== null && request.kind !== 'restore') {
+      const steps = plan(seen.directory, seen.history, request)
+      const at = currentOf(seen.history.applied)
+      if (manner === 'plan') return plannedRun(life.run, at, steps, now())
+      if (steps.length === 0) return idleRun(life.run, at, now())
+    }
+    const waits = !turns.free()
+    const end = await turns.take(asked.waitMs, life.stop.signal)
+    if (end === null) throw await inProgress(rehearsed)
+    if (!rehearsed) current = life
+    try {
+      const left = Math.max(0, asked.waitMs - (now().getTime() - Date.parse(life.run.createdAt)))
+      const execution: Execution = {
+        engine,
+        life,
+        asked,
+        begin,
+        hear,
+        now,
+        waitMs: left,
+        seen: waits ? null : seen,
+        see,
+      }
+      return await execute(execution).catch(async (error: unknown) => {
+        if (error instanceof MigrationError && error.code === 'change-in-progress') throw await inProgress(rehearsed)
+        throw error
+      })
+    } finally {
+      if (!rehearsed) current = null
       end()
     }
   }
 
-  async function see(): Promise<Seen> {
+  async function see() {
     const [directory, history] = await Promise.all([look(), engine.read('patient')])
     return { directory, history }
   }
 
-  async function turn(queued: Run, asked: RunRequest, waitMs: number, seen: Seen | null): Promise<Run> {
-    const stop = new AbortController()
-    const drop = () => stop.abort(asked.client.reason)
-    asked.client.addEventListener('abort', drop)
-    // From its beginning on it goes on without its client.
-    const begin = () => asked.client.removeEventListener('abort', drop)
-    const made = execute(queued, asked, waitMs, seen, stop.signal, begin)
-    current = { run: queued, heldSince: null, stop, ended: made.catch(() => {}) }
-    try {
-      return await made
-    } finally {
-      begin()
-      current = null
-    }
+  async function find(id: string): Promise<Run> {
+    const run = known.find(id) ?? (await engine.run(id))
+    if (run !== null) return run
+    throw new MigrationError('not-found', `there is no run ${id.slice(0, 40)}; GET /runs lists them`)
   }
 
-  async function execute(
-    queued: Run,
-    asked: RunRequest,
-    waitMs: number,
-    seen: Seen | null,
-    stop: AbortSignal,
-    begin: () => void,
-  ): Promise<Run> {
-    const { directory, history } = seen ?? (await see())
-    const planOf = (history: History) => plan(directory, history, asked.request)
-    if (planOf(history).length === 0) return idleRun(queued, currentOf(history.applied), now())
-    let run = queued
-    const steps: StepReport[] = []
-    const onEvent = (event: EngineEvent) => {
-      if (event.type === 'claimed') {
-        if (current !== null) current.heldSince = now().toISOString()
-        return
-      }
-      if (event.type === 'begun') {
-        begin()
-        steps.push(...event.steps)
-        run = { ...queued, status: 'running', startedAt: event.startedAt, steps }
-        if (current !== null) current.run = run
-        return hear({ type: 'begun', run })
-      }
-      if (event.type === 'step') setReport(steps, event.step)
-      hear({ ...event, run })
-    }
-    const order: Order = { ...orderOf(queued, asked), waitMs }
-    const executed = engine.execute(order, { decide: planOf, hear: onEvent, stop })
-    const outcome = await executed.catch(async (error: unknown) => {
-      if (error instanceof MigrationError && error.code === 'change-in-progress') throw await inProgress()
-      throw error
-    })
-    return outcome.startedAt === null ? idleRun(queued, outcome.to, now()) : told(endedRun(run, outcome), outcome)
+  async function list(limit: number, before: string | null): Promise<{ runs: readonly Run[]; next: string | null }> {
+    const alive = known.alive().flatMap(({ run }) => (before === null || run.id < before ? run : []))
+    const recorded = (await engine.runs(limit + 1, before)).filter(({ id }) => known.live(id) === undefined)
+    const all = [...alive, ...recorded].sort((a, b) => (a.id < b.id ? 1 : -1))
+    const runs = all.slice(0, limit)
+    return { runs, next: all.length > limit ? (runs.at(-1)?.id ?? null) : null }
   }
 
-  /** Gives a run that ended well; throws the error of one that did not, with the run. */
-  function told(run: Run, { error }: Outcome): Run {
-    hear(error === null ? { type: 'ended', run } : { type: 'ended', run, error })
-    if (error === null) return run
-    throw new MigrationError(error.code, error.message, { ...error.details, run }, { cause: error.cause })
+  async function cancel(id: string, by: string, may: (begunAs: string) => boolean): Promise<Run> {
+    const life = known.live(id)
+    if (life === undefined) {
+      const { status } = await find(id)
+      if (status === 'running')
+        throw new MigrationError('change-in-progress', `run ${id} is one of another server; ask that one`)
+      throw new MigrationError('run-ended', `run ${id} has ended already: it is ${status}`)
+    }
+    if (!may(life.begunAs)) {
+      throw new MigrationError(
+        'forbidden',
+        `run ${id} was begun with a token of the role ${life.begunAs}; it takes an admin token to cancel it`,
+      )
+    }
+    life.stop.abort(
+      new MigrationError('cancelled', `the run was cancelled by ${by}; what was not committed was rolled back`),
+    )
+    return life.run
   }
 
   async function running(): Promise<Running | null> {
@@ -167,7 +194,11 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     return null
   }
 
-  async function inProgress(): Promise<MigrationError> {
+  async function inProgress(rehearsed: boolean): Promise<MigrationError> {
+    if (rehearsed) {
+      const message = 'another rehearsal is under way; wait for it, or post with wait=SECONDS'
+      return new MigrationError('change-in-progress', message, { running: null })
+    }
     const held = await holder()
     const who = held === null ? '' : ` (${held.kind} ${held.id} by ${held.actor}, since ${held.startedAt})`
     const message = `another change is under way${who}; wait for it, or post with wait=SECONDS`
@@ -176,23 +207,17 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
 
   async function close(graceMs: number): Promise<void> {
     const reason = new MigrationError('shutting-down', 'the server is shutting down; post again when it is back')
-    turns.close(reason)
-    if (current === null) return
-    const { run, stop, ended } = current
+    for (const turns of [changes, rehearsals]) turns.close(reason)
     const killed = new MigrationError(
       'shutting-down',
       'the server had to shut down before the run was over; it was killed and rolled back',
     )
     // What has not begun by now does not begin any more.
-    if (run.startedAt === null) stop.abort(reason)
-    const timer = setTimeout(() => stop.abort(killed), graceMs)
-    await ended
+    for (const { run, stop } of known.alive()) if (run.startedAt === null) stop.abort(reason)
+    const timer = setTimeout(() => known.alive().map(({ stop }) => stop.abort(killed)), graceMs)
+    await Promise.allSettled(unended)
     clearTimeout(timer)
   }
 
-  return {
-    start: (asked) => start(asked).catch((error: unknown) => Promise.reject(asMigrationError(error))),
-    running,
-    close,
-  }
+  return { start, find, list, cancel, running, close }
 }

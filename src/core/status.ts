@@ -1,7 +1,8 @@
 import type { Engine } from './engine.ts'
 import { MigrationError } from './errors.ts'
+import { currentOf, gapIn, type History, isChanged } from './history.ts'
 import type { Applied, Directory, Migration, Problem, Running } from './migration.ts'
-import { currentOf, foreignTableMessage, gapIn, gapMessage, type History, isChanged } from './plan.ts'
+import { foreignTableMessage, gapMessage } from './refusals.ts'
 
 export const MIGRATION_STATES = ['applied', 'pending', 'changed', 'missing'] as const
 export type MigrationState = (typeof MIGRATION_STATES)[number]

@@ -15,6 +15,7 @@ import type { Directory } from '../core/migration.ts'
 import type { Runs } from '../core/runs.ts'
 import type { CurrentStatus } from '../core/status.ts'
 import { type AuthOptions, guardRequests } from './auth.ts'
+import { backupRoutes } from './backups.ts'
 import { refuseBodies } from './body.ts'
 import { changeRoutes } from './changes.ts'
 import { describeRoutes, documentationRoutes } from './documentation.ts'
@@ -22,6 +23,7 @@ import { logRequests } from './log.ts'
 import { migrationRoutes } from './migrations.ts'
 import { probeRoutes } from './probes.ts'
 import { answerBareProblem, answerProblem } from './problem.ts'
+import { runRoutes } from './run-routes.ts'
 import { refuseUnknown } from './unknown.ts'
 
 export interface AppOptions extends AuthOptions {
@@ -88,6 +90,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   if (corsOrigins.length > 0) {
     await app.register(cors, {
       origin: [...corsOrigins],
+      methods: ['GET', 'HEAD', 'POST', 'DELETE'],
       exposedHeaders: ['ETag', 'Location', 'Retry-After', 'X-Request-Id'],
     })
   }
@@ -97,6 +100,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await describeRoutes(app, options.version)
   migrationRoutes(app, options)
   changeRoutes(app, options.runs)
+  runRoutes(app, options.runs)
+  backupRoutes(app, options)
   probeRoutes(app, options)
   await documentationRoutes(app)
   await app.ready()

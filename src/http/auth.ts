@@ -29,28 +29,31 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks: the name of the token, else its role; `anonymous` where there are no tokens. */
     actor: string
+    /** What he may do; everything where there are no tokens. */
+    role: Role
   }
 }
 
 /** Lets nobody in who may not. Stands before everything that reads the request. */
 export function guardRequests(app: FastifyInstance, { tokens, allowedHosts, corsOrigins }: AuthOptions): void {
   app.decorateRequest('actor', 'anonymous')
+  app.decorateRequest('role', 'admin')
   app.addHook('onRequest', async (request) => {
     const { role = 'read', probe = false } = request.routeOptions.config
     if (!tokens.inForce && !probe) refuseForeignHost(request.headers.host, allowedHosts)
     refuseCrossSite(request, corsOrigins)
-    if (tokens.inForce && role !== 'open') request.actor = actorOf(request, tokens, role)
+    if (tokens.inForce && role !== 'open') Object.assign(request, holderOf(request, tokens, role))
   })
 }
 
-function actorOf({ headers }: FastifyRequest, tokens: Tokens, needed: Role): string {
+function holderOf({ headers }: FastifyRequest, tokens: Tokens, needed: Role): { role: Role; actor: string } {
   const token = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1]
   const found = token === undefined ? null : tokens.identify(token)
   if (found === null) {
     const what = token === undefined ? 'no token was sent' : 'the token is not known'
     throw new MigrationError('unauthorized', `${what}; send one as Authorization: Bearer …`)
   }
-  if (ROLES.indexOf(found.role) >= ROLES.indexOf(needed)) return found.actor
+  if (ROLES.indexOf(found.role) >= ROLES.indexOf(needed)) return found
   throw new MigrationError(
     'forbidden',
     `this needs a token of the role ${needed}, and ${found.actor} has the role ${found.role}`,

@@ -1,11 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { MigrationError } from '../core/errors.ts'
-import type { Run } from '../core/migration.ts'
 import type { Request } from '../core/plan.ts'
 import type { Runs } from '../core/runs.ts'
+import { number, runRequest, told } from './change.ts'
 import { answer, flag, integer, problems, Run as RunSchema } from './schemas.ts'
-import { vary } from './vary.ts'
 
 interface Query {
   readonly target?: string
@@ -14,15 +13,18 @@ interface Query {
   readonly steps?: string
   readonly atomic?: 'true' | 'false'
   readonly dryRun?: 'true' | 'false'
+  readonly rehearse?: 'true' | 'false'
 }
 
-const MOST_WAIT = 3600
-
+const from = integer('Refuse with 412 unless this is the current id; -1 for none')
+const wait = integer('How many seconds to queue behind another change, 0 to 3600')
+const dryRun = flag('Tell the plan and do nothing')
 const common = {
-  from: integer('Refuse with 412 unless this is the current id; -1 for none'),
-  wait: integer('How many seconds to queue behind another change, 0 to 3600'),
+  from,
+  wait,
   atomic: flag('All steps in one transaction'),
-  dryRun: flag('Tell the plan and do nothing'),
+  dryRun,
+  rehearse: flag('Do it with a copy, tell what came of it, and leave the database alone'),
 }
 
 const answers = {
@@ -61,24 +63,46 @@ const rollback = {
   response: answers,
 }
 
-/** `POST /migrate` and `POST /rollback`. */
-export function changeRoutes(app: FastifyInstance, runs: Runs): void {
-  app.post<{ Querystring: Query }>(
-    '/migrate',
-    { schema: migrate, config: { role: 'migrate' } },
-    async (request, reply) =>
-      told(request, reply, await runs.start(runRequest(request, reply, migrateRequest(request.query), 30))),
-  )
-  app.post<{ Querystring: Query }>(
-    '/rollback',
-    { schema: rollback, config: { role: 'admin' } },
-    async (request, reply) =>
-      told(request, reply, await runs.start(runRequest(request, reply, rollbackRequest(request.query), 0))),
-  )
+const baseline = {
+  summary: 'Record migrations as applied without running them',
+  description: 'For a database that has the schema already and no history yet.',
+  tags: ['changes'],
+  querystring: Type.Object(
+    { target: integer('The last id that the database already has'), from, wait, dryRun },
+    { additionalProperties: false },
+  ),
+  response: answers,
 }
 
-function migrateRequest(query: Query): Request {
-  return { kind: 'migrate', target: number(query.target), ...shared(query) }
+const repair = {
+  summary: 'Record what the files of changed migrations are now',
+  description: 'For applied migrations whose files were edited on purpose. Runs nothing of them.',
+  tags: ['changes'],
+  querystring: Type.Object({ from, wait, dryRun }, { additionalProperties: false }),
+  response: answers,
+}
+
+/** The seconds to queue when nothing is said: an init container waits, all others want to know. */
+const MIGRATE_WAIT = 30
+
+/** `POST /migrate`, `/rollback`, `/baseline` and `/repair`. */
+export function changeRoutes(app: FastifyInstance, runs: Runs): void {
+  const post = (path: string, schema: object, role: 'migrate' | 'admin', asked: (query: Query) => Request) =>
+    app.post<{ Querystring: Query }>(path, { schema, config: { role } }, async (request, reply) =>
+      told(request, reply, await runs.start(changeRequest(request, reply, asked(request.query)))),
+    )
+  post('/migrate', migrate, 'migrate', (query) => ({
+    kind: 'migrate',
+    target: number(query.target),
+    ...shared(query),
+  }))
+  post('/rollback', rollback, 'admin', rollbackRequest)
+  post('/baseline', baseline, 'admin', (query) => ({
+    kind: 'baseline',
+    target: baselineTarget(query),
+    from: number(query.from),
+  }))
+  post('/repair', repair, 'admin', (query) => ({ kind: 'repair', from: number(query.from) }))
 }
 
 function rollbackRequest(query: Query): Request {
@@ -89,6 +113,12 @@ function rollbackRequest(query: Query): Request {
   return { kind: 'rollback', steps, target, ...shared(query) }
 }
 
+function baselineTarget({ target }: Query): number {
+  const last = number(target)
+  if (last !== null) return last
+  throw new MigrationError('invalid-request', 'target is missing; say the last id that the database already has')
+}
+
 function shared({ from, atomic }: Query): {
   from: number | null
   atomic: boolean
@@ -96,43 +126,10 @@ function shared({ from, atomic }: Query): {
   return { from: number(from), atomic: atomic === 'true' }
 }
 
-function runRequest(
-  request: FastifyRequest<{ Querystring: Query }>,
-  reply: FastifyReply,
-  asked: Request,
-  defaultWait: number,
-) {
-  const wait = number(request.query.wait) ?? defaultWait
-  if (wait < 0 || wait > MOST_WAIT)
-    throw new MigrationError('invalid-request', `wait is ${wait}; it goes from 0 to ${MOST_WAIT} seconds`)
-  return {
-    request: asked,
-    dryRun: request.query.dryRun === 'true',
-    waitMs: wait * 1000,
-    actor: request.actor,
-    requestId: request.id,
-    client: clientOf(reply),
-  }
-}
-
-/** Aborted when the connection is closed before it was answered. */
-function clientOf({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  raw.once('close', () => {
-    if (!raw.writableFinished)
-      gone.abort(new MigrationError('cancelled', 'the client went away before it was its turn'))
-  })
-  return gone.signal
-}
-
-function told(request: FastifyRequest, reply: FastifyReply, run: Run): Run | FastifyReply {
-  vary(reply, 'Accept')
-  if (request.type(['application/json', 'text/plain']) !== 'text/plain') return run
-  const lines = run.steps.filter(({ status }) => status === 'done' || run.status === 'planned')
-  return reply.type('text/plain; charset=utf-8').send(lines.map(({ id, name }) => `${id} ${name}\n`).join(''))
-}
-
-/** The pattern of the schema has let whole numbers through only. */
-function number(text: string | undefined): number | null {
-  return text === undefined ? null : Number(text)
+function changeRequest(request: FastifyRequest<{ Querystring: Query }>, reply: FastifyReply, asked: Request) {
+  const { dryRun, rehearse, wait } = request.query
+  if (dryRun === 'true' && rehearse === 'true')
+    throw new MigrationError('invalid-request', 'dryRun and rehearse exclude each other; give one')
+  const manner = dryRun === 'true' ? 'plan' : rehearse === 'true' ? 'rehearsal' : 'earnest'
+  return runRequest(request, reply, asked, manner, number(wait) ?? (asked.kind === 'migrate' ? MIGRATE_WAIT : 0))
 }

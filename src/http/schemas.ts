@@ -72,6 +72,18 @@ export const Migrations = Type.Object({
   migrations: Type.Array(MigrationItem),
 })
 
+const RowCount = Type.Object(
+  {
+    table: Type.String(),
+    before: nullable(Type.Integer()),
+    after: nullable(Type.Integer()),
+    lost: Type.Optional(
+      nullable(Type.Integer({ description: 'Of a restore: rows that are gone or others; null for another table' })),
+    ),
+  },
+  { description: 'null where the table does not exist' },
+)
+
 const RunError = Type.Object(
   { code: words(ERROR_CODES), message: Type.String() },
   {
@@ -104,13 +116,28 @@ export const Run = Type.Object({
     altered: Type.Array(Type.String()),
   }),
   error: nullable(RunError),
-  backup: nullable(Type.String()),
+  rowCounts: Type.Optional(Type.Array(RowCount, { description: 'Of a rehearsal and of a restore' })),
+  warnings: Type.Optional(Type.Array(Type.String(), { description: 'Of a rehearsal: what to look at before' })),
+  backup: nullable(Type.String({ description: 'The name of the backup that was made before it' })),
   actor: Type.String(),
   requestId: Type.String(),
   createdAt: time,
   startedAt: nullable(time),
   finishedAt: nullable(time),
   durationMs: nullable(Type.Number()),
+})
+
+export const RunList = Type.Object({
+  runs: Type.Array(Run),
+  next: nullable(Type.String({ description: 'Give this as `before` for the older ones' })),
+})
+
+export const Backup = Type.Object({
+  name: Type.String(),
+  createdAt: time,
+  bytes: Type.Integer({ minimum: 0 }),
+  current: nullable(Type.Integer({ minimum: 0, description: 'The highest applied id in it' })),
+  runId: nullable(Type.String({ description: 'The run before which it was made' })),
 })
 
 /** RFC 9457. */

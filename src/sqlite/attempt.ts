@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { stepFailure } from './failure.ts'
 import { mayHaveForeignKeys } from './foreign-keys.ts'
-import type { Place, Watched } from './guard.ts'
+import type { Watched } from './guard.ts'
 import type { Ledger, LogRow } from './ledger.ts'
 import { hasForeignTriggers } from './untouched.ts'
 
@@ -30,7 +30,7 @@ export interface Session {
   readonly db: Database
   readonly ledger: Ledger
   readonly runId: string | null
-  onStatement: (place: () => Place) => void
+  onStatement: (statement: Watched) => void
   /** A trigger may write to our tables. Once true it stays so for the run. */
   wary: boolean
   /** A table may have a foreign key. Once true it stays so for the run. */

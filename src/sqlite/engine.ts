@@ -1,10 +1,15 @@
-import { accessSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Conduct, Engine, Order, Outcome, Patience } from '../core/engine.ts'
-import { MigrationError } from '../core/errors.ts'
+import type { Conduct, Decide, Engine, Order, Outcome, Patience } from '../core/engine.ts'
+import { errorFrom, MigrationError } from '../core/errors.ts'
+import { currentOf, type History } from '../core/history.ts'
 import type { Running } from '../core/migration.ts'
-import { execute } from './execute.ts'
+import { type Aftermath, askOnce, settle, settleRehearsal } from './aftermath.ts'
+import { leftovers, listBackups } from './backup-files.ts'
+import { type Execution, execute } from './execute.ts'
+import { realFile, refuseUnwritable, rehearsalPath } from './files.ts'
+import type { Assignment } from './messages.ts'
 import { RecordReader } from './record.ts'
 import { forkRunner, type RunnerProcess } from './runner-process.ts'
 
@@ -15,14 +20,16 @@ export interface SqliteEngineOptions {
   readonly lockTimeoutMs: number
   /** A run past this is killed, in milliseconds. */
   readonly runTimeoutMs: number
+  /** Where backups are kept; `null`: in the folder `backups` beside the database. */
+  readonly backupDir: string | null
+  /** How many are kept; 0 = none are made. */
+  readonly backupKeep: number
   /** The environment of the runners. */
   readonly environment: Readonly<Record<string, string>>
 }
 
 /** How long an answer to "who holds the lock" is believed, in milliseconds: a dashboard may ask a thousand times a second. */
 const PROBE_MS = 50
-
-const MOST_LINKS = 20
 
 /** How often a patient reader tries again, in milliseconds. */
 const READ_AGAIN_MS = 20
@@ -34,13 +41,18 @@ const REWARM_MS = 20
 export function sqliteEngine(
   options: SqliteEngineOptions,
 ): Engine & { /** Keeps a runner ready from now on. */ warm(): void } {
+  const { lockTimeoutMs } = options
   const file = () => realFile(options.file)
   const fork = () => forkRunner({ SQLITE_TMPDIR: dirname(file()), ...options.environment })
+  const backups = () => ({
+    folder: realFile(options.backupDir ?? join(dirname(file()), 'backups')),
+    keep: options.backupKeep,
+  })
   let reader = new RecordReader(file())
   let readerOf = file()
   let spare: RunnerProcess | null = null
   let probed: { at: number; running: Running | 'unknown' | null } | null = null
-  const executing = new Set<Promise<Outcome>>()
+  const executing = new Set<Promise<unknown>>()
   let recovery: Promise<void> | null = null
   let warmed = false
   let closed = false
@@ -53,24 +65,26 @@ export function sqliteEngine(
     }
     return reader
   }
-  const readNow = async () => {
+  const aftermath = (path: string): Aftermath => ({ fork, file: path, lockTimeoutMs, backups: backups() })
+  /** What the record says; what a dead process has left in the middle of a commit is undone first. */
+  const asking = async <T>(ask: (reader: RecordReader) => T): Promise<T> => {
     try {
-      return record().read()
+      return ask(record())
     } catch (error) {
       if (!needsRecovery(error)) throw error
       // One for all who ask: each is a process.
-      recovery ??= recover(fork(), file(), options).finally(() => {
+      recovery ??= rollBack(aftermath(file())).finally(() => {
         recovery = null
       })
       await recovery
-      return record().read()
+      return ask(record())
     }
   }
-  const read = async (patience: Patience) => {
-    const deadline = performance.now() + (patience === 'patient' ? options.lockTimeoutMs : 0)
+  const read = async (patience: Patience): Promise<History> => {
+    const deadline = performance.now() + (patience === 'patient' ? lockTimeoutMs : 0)
     for (;;) {
       try {
-        return await readNow()
+        return await asking((reader) => reader.read())
       } catch (error) {
         if (!isLockedError(error) || performance.now() >= deadline) throw error
         await delay(READ_AGAIN_MS)
@@ -86,6 +100,30 @@ export function sqliteEngine(
     warmed = true
     if (!closed && executing.size === 0 && !spare?.alive) spare = fork()
   }
+  const conducted = async (
+    order: Order,
+    conduct: Conduct,
+    rest: Pick<Execution, 'claim' | 'assign' | 'settle'>,
+  ): Promise<Outcome> => {
+    refuseUnwritable(file())
+    probed = null
+    const executed = execute({ ...options, order, conduct, runner, ...rest })
+    executing.add(executed)
+    try {
+      return await executed
+    } finally {
+      executing.delete(executed)
+      probed = null
+      // Not before the answer has been sent.
+      if (warmed) setTimeout(warm, REWARM_MS).unref()
+    }
+  }
+  /** The assignment that `words` make of what is decided on the state of now. */
+  const decided = (decide: Decide, words: (steps: ReturnType<Decide>) => Assignment) => async () => {
+    const history = await read('patient')
+    const steps = decide(history)
+    return { words: steps.length === 0 ? null : words(steps), current: currentOf(history.applied) }
+  }
 
   return {
     read,
@@ -95,28 +133,41 @@ export function sqliteEngine(
       if (probed === null || now - probed.at > PROBE_MS) probed = { at: now, running: record().running() }
       return probed.running
     },
-    keptDown: async (id) => record().keptDown(id),
-    execute: async (order: Order, conduct: Conduct) => {
-      refuseUnwritable(file())
-      probed = null
-      const executed = execute({
-        ...options,
-        order,
-        conduct,
-        file: file(),
-        read: () => read('patient'),
-        runner,
-        fork,
-      })
-      executing.add(executed)
-      try {
-        return await executed
-      } finally {
-        executing.delete(executed)
-        probed = null
-        // Not before the answer has been sent.
-        if (warmed) setTimeout(warm, REWARM_MS).unref()
+    keptDown: async (id) => await asking((reader) => reader.keptDown(id)),
+    execute: (order, decide, conduct) =>
+      conducted(order, conduct, {
+        claim: file(),
+        assign: decided(decide, (steps) => ({ type: 'run', run: rowOf(order), steps, backups: backups() })),
+        settle: (words, known) => settle(aftermath(file()), words, known),
+      }),
+    rehearse: (order, decide, conduct) =>
+      conducted(order, conduct, {
+        claim: rehearsalPath(file()),
+        assign: decided(decide, (steps) => ({ type: 'rehearse', run: rowOf(order), steps, source: file() })),
+        settle: (_, known) => settleRehearsal(aftermath(rehearsalPath(file())), known),
+      }),
+    restore: (order, name, agree, conduct) =>
+      conducted(order, conduct, {
+        claim: file(),
+        assign: async () => {
+          const history = await read('patient')
+          agree(history)
+          const words = { type: 'restore', run: rowOf(order), steps: [], name, backups: backups() } as const
+          return { words, current: currentOf(history.applied) }
+        },
+        settle: (words, known) => settle(aftermath(file()), words, known),
+      }),
+    backups: async () => listBackups(backups().folder),
+    runs: async (limit, before) => await asking((reader) => reader.runs(limit, before)),
+    run: async (id) => await asking((reader) => reader.run(id)),
+    recover: async () => {
+      const claim = { type: 'claim', database: file(), lockTimeoutMs, waitMs: 0 } as const
+      const dead = await asking((reader) => reader.hasRunning())
+      if (dead || leftovers(backups().folder, file()).length > 0) {
+        await askOnce(fork(), claim, { type: 'recover', backups: backups() })
       }
+      const copy = rehearsalPath(file())
+      if (existsSync(copy)) await askOnce(fork(), { ...claim, database: copy }, { type: 'sweep' })
     },
     check: async () => {
       refuseUnwritable(file())
@@ -132,22 +183,8 @@ export function sqliteEngine(
   }
 }
 
-/** Through links to the file itself: SQLite names the journal after what it opens, and so do we the run lock. */
-function realFile(path: string, links = 0): string {
-  const whole = resolve(path)
-  if (existsSync(whole)) return realpathSync(whole)
-  // SQLite creates the file at the end of a link that leads nowhere yet.
-  if (links < MOST_LINKS && isLink(whole)) return realFile(resolve(dirname(whole), readlinkSync(whole)), links + 1)
-  return existsSync(dirname(whole)) ? join(realpathSync(dirname(whole)), basename(whole)) : whole
-}
-
-function isLink(path: string): boolean {
-  try {
-    return lstatSync(path).isSymbolicLink()
-  } catch {
-    // It is not there, or what should be its folder is none.
-    return false
-  }
+function rowOf({ waitMs: _, ...row }: Order) {
+  return row
 }
 
 function isLockedError(error: unknown): boolean {
@@ -162,30 +199,8 @@ function needsRecovery(error: unknown): boolean {
 }
 
 /** Lets a runner claim the database, which undoes what a dead process has left open in it, and go. */
-async function recover(runner: RunnerProcess, database: string, { lockTimeoutMs }: SqliteEngineOptions): Promise<void> {
-  runner.say({ type: 'claim', database, lockTimeoutMs, waitMs: 0 })
-  await runner.next()
-  runner.say({ type: 'leave' })
-  await runner.gone
-}
-
-/** A file that may be opened may still refuse the first write; so the permissions are asked, which opens nothing. */
-function refuseUnwritable(file: string): void {
-  let folder = dirname(file)
-  while (!existsSync(folder)) folder = dirname(folder)
-  const paths = existsSync(file) ? [folder, file] : [folder]
-  for (const path of paths) {
-    try {
-      accessSync(path, constants.R_OK | constants.W_OK)
-      const found = statSync(path)
-      if (path === file ? !found.isFile() : !found.isDirectory()) throw new Error('it is of the wrong kind')
-    } catch (error) {
-      throw new MigrationError(
-        'database-unavailable',
-        `${path} is no ${path === file ? 'file' : 'folder'} that can be read and written; mend its permissions or its mount`,
-        {},
-        { cause: error },
-      )
-    }
-  }
+async function rollBack({ fork, file, lockTimeoutMs }: Aftermath): Promise<void> {
+  const claim = { type: 'claim', database: file, lockTimeoutMs, waitMs: 0 } as const
+  const last = await askOnce(fork(), claim, { type: 'leave' })
+  if (last.type === 'refused') throw errorFrom(last.error)
 }

@@ -1,32 +1,30 @@
 import type { Conduct, Order, Outcome } from '../core/engine.ts'
 import { errorFrom, MigrationError } from '../core/errors.ts'
-import type { Step } from '../core/migration.ts'
 import { reportOf, setReport } from '../core/outcome.ts'
-import { currentOf, type History } from '../core/plan.ts'
-import type { Known, RunnerResult, RunRow, ToRunner } from './messages.ts'
+import type { Assignment, Known, RunnerResult, ToRunner } from './messages.ts'
 import { type LastStatement, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
 import type { RunnerProcess } from './runner-process.ts'
 
 export interface Execution {
   readonly order: Order
   readonly conduct: Conduct
-  readonly file: string
+  /** The database whose lock is to be taken. */
+  readonly claim: string
   readonly lockTimeoutMs: number
   readonly runTimeoutMs: number
-  readonly read: () => Promise<History>
+  /** Asked when nobody else can begin: what to do, `null` where there is nothing; and the current id. */
+  readonly assign: () => Promise<{ readonly words: Assignment | null; readonly current: number | null }>
+  /** Tells what has really happened when the runner died before it could. */
+  readonly settle: (words: Assignment, known: Known) => Promise<RunnerResult>
   /** A runner for the run: one that waits already, where there is one. */
   readonly runner: () => RunnerProcess
-  readonly fork: () => RunnerProcess
 }
 
-/** How long a settling runner may wait for the lock: its holder is dead or ends soon. */
-const SETTLE_MS = 10_000
-const SETTLE_TRIES = 3
 /** How long a runner may take to get hold of a database that nobody holds. */
 const CLAIM_MS = 30_000
 const NO_CHANGES = { created: [], dropped: [], altered: [] }
 
-/** One run: a runner claims the database, is told the steps, and ends. Whatever becomes of it, the record is believed. */
+/** One run: a runner claims the database, is told what to do, and ends. Whatever becomes of it, the record is believed. */
 export async function execute(execution: Execution): Promise<Outcome> {
   const { stop, hear } = execution.conduct
   stop.throwIfAborted()
@@ -46,20 +44,19 @@ export async function execute(execution: Execution): Promise<Outcome> {
 }
 
 async function converse(execution: Execution, runner: RunnerProcess, end: AbortController): Promise<Outcome> {
-  const { order, conduct, file, lockTimeoutMs, runTimeoutMs } = execution
-  const { waitMs, ...run } = order
-  await claim(runner, { type: 'claim', database: file, lockTimeoutMs, waitMs }, end)
+  const { order, conduct, claim: database, lockTimeoutMs, runTimeoutMs } = execution
+  await claim(runner, { type: 'claim', database, lockTimeoutMs, waitMs: order.waitMs }, end)
   conduct.hear({ type: 'claimed' })
-  const { steps, current } = await decide(execution, runner)
-  if (steps.length === 0) return nothingDone(current)
+  const { words, current } = await assign(execution, runner)
+  if (words === null) return nothingDone(current)
   const startedAt = new Date().toISOString()
   using _ = limit(end, runTimeoutMs, () => timedOut(runTimeoutMs))
-  runner.say({ type: 'run', run, steps })
+  runner.say(words)
   const begun = await runner.next()
   if (begun.type === 'refused') throw errorFrom(begun.error)
   // A runner that died without a word may still have done something: what it said last can have died with it.
-  const known = begun.type === 'begun' ? begun : { startedAt, from: current, before: null }
-  return await attend(execution, runner, run, steps, known, end.signal)
+  const known = begun.type === 'begun' ? begun : { startedAt, from: current, before: null, backup: null }
+  return await attend(execution, runner, words, known, end.signal)
 }
 
 /** Has the runner get hold of the database. Throws why it did not. */
@@ -73,18 +70,18 @@ async function claim(runner: RunnerProcess, words: ToRunner & { type: 'claim' },
   throw notBegun(claimed, end.signal)
 }
 
-/** Asks for the steps. Whatever comes of it, a runner that is given none goes home. */
-async function decide(
-  { conduct, read }: Execution,
+/** Asks what to do. Whatever comes of it, a runner that is given nothing goes home. */
+async function assign(
+  execution: Execution,
   runner: RunnerProcess,
-): Promise<{ steps: readonly Step[]; current: number | null }> {
-  let steps: readonly Step[] = []
+): Promise<{ words: Assignment | null; current: number | null }> {
+  let words: Assignment | null = null
   try {
-    const history = await read()
-    steps = conduct.decide(history)
-    return { steps, current: currentOf(history.applied) }
+    const assigned = await execution.assign()
+    words = assigned.words
+    return assigned
   } finally {
-    if (steps.length === 0) {
+    if (words === null) {
       runner.say({ type: 'leave' })
       await runner.gone
     }
@@ -93,16 +90,15 @@ async function decide(
 
 /** Listens until the last word, or the end of the process without one. */
 async function attend(
-  execution: Execution,
+  { conduct, settle }: Execution,
   runner: RunnerProcess,
-  run: RunRow,
-  steps: readonly Step[],
-  { startedAt, from, before }: Pick<Known, 'startedAt' | 'from' | 'before'>,
+  words: Assignment,
+  { startedAt, from, before, backup }: Pick<Known, 'startedAt' | 'from' | 'before' | 'backup'>,
   end: AbortSignal,
 ): Promise<Outcome> {
-  const { conduct } = execution
+  const { steps } = words
   const reports = steps.map((step) => reportOf(step))
-  conduct.hear({ type: 'begun', startedAt, steps: [...reports] })
+  conduct.hear({ type: 'begun', startedAt, from, steps: [...reports] })
   let place: LastStatement | null = null
   for (;;) {
     const message = await runner.next()
@@ -116,41 +112,9 @@ async function attend(
     if (message.type !== 'ended' && message.type !== 'refused') continue
     const reason = message.type === 'refused' ? errorFrom(message.error) : reasonOf(message, end)
     await runner.gone
-    const known = { startedAt, from, before, reports, error: where(reason, steps, reports, place) }
-    return outcomeOf(await settle(execution, run, steps, known))
+    const error = where(reason, steps, reports, place)
+    return outcomeOf(await settle(words, { startedAt, from, before, backup, reports, error }))
   }
-}
-
-/** Has the record read back and completed by another runner; that one may die too. */
-async function settle(
-  { fork, file, lockTimeoutMs }: Execution,
-  run: RunRow,
-  steps: readonly Step[],
-  known: Known,
-): Promise<RunnerResult> {
-  for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
-    const runner = fork()
-    runner.say({
-      type: 'claim',
-      database: file,
-      lockTimeoutMs,
-      waitMs: SETTLE_MS,
-    })
-    const claimed = await runner.next()
-    if (claimed.type === 'claimed') {
-      // The texts of the steps have no part in this.
-      const bare = steps.map((step) => ({ ...step, source: null }))
-      runner.say({ type: 'settle', run, steps: bare, known })
-      const settled = await runner.next()
-      if (settled.type === 'result') return settled.result
-    }
-    runner.kill()
-    await runner.gone
-  }
-  throw new MigrationError(
-    'runner-crashed',
-    `${known.error.message}; the record could not be read back: GET /migrations tells how it stands`,
-  )
 }
 
 function outcomeOf(result: RunnerResult): Outcome {
@@ -164,6 +128,7 @@ function nothingDone(current: number | null): Outcome {
     to: current,
     schemaChanges: NO_CHANGES,
     error: null,
+    backup: null,
     startedAt: null,
     finishedAt: null,
     durationMs: null,

@@ -84,6 +84,11 @@ export class Watched {
     this.#onStatement(this)
   }
 
+  /** The whole text of the statement that was let through last. */
+  get text(): string {
+    return this.#last
+  }
+
   /** Where the statement stands that was let through last. */
   place(): Place {
     return {

@@ -39,6 +39,8 @@ export const TABLES = {
 
 export type Table = keyof typeof TABLES
 
+export const OURS = Object.keys(TABLES) as Table[]
+
 // No AUTOINCREMENT: it would make SQLite create sqlite_sequence in the user's database.
 const CREATE: Record<Table, string> = {
   migrations: `CREATE TABLE main.migrations (
@@ -77,13 +79,16 @@ const CREATE: Record<Table, string> = {
   ) WITHOUT ROWID`,
 }
 
+/** The outcomes after which a migration is applied: executed, recorded without that, or there again after a restore. */
+export const SUCCESSES = `('done', 'recorded', 'restored')`
+
 /** A row of `migration_log`: one attempted step. */
 export interface LogRow {
   readonly runId: string | null
   readonly migrationId: number
   readonly name: string
   readonly direction: Direction
-  readonly outcome: 'done' | 'failed' | 'recorded'
+  readonly outcome: 'done' | 'failed' | 'recorded' | 'restored'
   readonly checksum: string | null
   readonly downSql: string | null
   readonly startedAt: string
@@ -167,6 +172,11 @@ export class Ledger {
       throw new MigrationError('forbidden-statement', 'something kept the row of migrations from being written')
   }
 
+  /** Gives migration `id` the name that its file has now. */
+  rename(id: number, name: string): void {
+    this.#statement('UPDATE main.migrations SET name = ? WHERE id = ?').run(name, id)
+  }
+
   /** Writes a row of `migration_log`, where there is one. */
   log(row: LogRow): void {
     if (!this.keepsLog) return
@@ -181,7 +191,7 @@ export class Ledger {
   keptDown(id: number): string | null {
     if (!this.keepsLog) return null
     const sql = `SELECT down_sql FROM main.migration_log
-      WHERE migration_id = ? AND direction = 'up' AND outcome IN ('done', 'recorded') ORDER BY id DESC LIMIT 1`
+      WHERE migration_id = ? AND direction = 'up' AND outcome IN ${SUCCESSES} ORDER BY id DESC LIMIT 1`
     return (this.#statement(sql).pluck().get(id) as string | null | undefined) ?? null
   }
 

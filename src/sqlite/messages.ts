@@ -1,6 +1,35 @@
 import type { Order } from '../core/engine.ts'
 import type { RunError } from '../core/errors.ts'
-import type { SchemaChanges, Step, StepReport } from '../core/migration.ts'
+import type { RowCount, SchemaChanges, Step, StepReport } from '../core/migration.ts'
+
+/** Where backups are kept, and how many; 0 = none are made. */
+export interface BackupPlace {
+  readonly folder: string
+  readonly keep: number
+}
+
+/** What a runner that has its claim is given to do. */
+export type Assignment =
+  | {
+      readonly type: 'run'
+      readonly run: RunRow
+      readonly steps: readonly Step[]
+      readonly backups: BackupPlace
+    }
+  /** The claim is the copy's, which is made of `source`. */
+  | {
+      readonly type: 'rehearse'
+      readonly run: RunRow
+      readonly steps: readonly Step[]
+      readonly source: string
+    }
+  | {
+      readonly type: 'restore'
+      readonly run: RunRow
+      readonly steps: readonly []
+      readonly name: string
+      readonly backups: BackupPlace
+    }
 
 /** What the parent says to a runner: first a claim, then what to do with it. */
 export type ToRunner =
@@ -10,17 +39,18 @@ export type ToRunner =
       readonly lockTimeoutMs: number
       readonly waitMs: number
     }
-  | {
-      readonly type: 'run'
-      readonly run: RunRow
-      readonly steps: readonly Step[]
-    }
+  | Assignment
   | {
       readonly type: 'settle'
       readonly run: RunRow
       readonly steps: readonly Step[]
       readonly known: Known
+      readonly backups: BackupPlace
     }
+  /** Complete the record of what died here, and remove what it left. */
+  | { readonly type: 'recover'; readonly backups: BackupPlace }
+  /** Remove a copy whose rehearsal died; the claim is the copy's. */
+  | { readonly type: 'sweep' }
   | { readonly type: 'leave' }
 
 /** A row of `migration_runs`, as far as it is known before the first step. */
@@ -33,10 +63,11 @@ export interface Known {
   readonly reports: readonly StepReport[]
   /** The schema before the run; `null` when the runner died before it said so. */
   readonly before: Readonly<Record<string, string>> | null
+  readonly backup: string | null
   readonly error: RunError
 }
 
-/** What a runner says. After `result` it has let go of everything. */
+/** What a runner says. After `result`, `swept` and `refused` it has let go of everything. */
 export type FromRunner =
   | { readonly type: 'claimed' }
   | { readonly type: 'busy' }
@@ -45,10 +76,12 @@ export type FromRunner =
       readonly startedAt: string
       readonly from: number | null
       readonly before: Readonly<Record<string, string>>
+      readonly backup: string | null
     }
   | { readonly type: 'step'; readonly step: StepReport }
   | { readonly type: 'statement'; readonly line: number; readonly text: string }
   | { readonly type: 'result'; readonly result: RunnerResult }
+  | { readonly type: 'swept' }
   | { readonly type: 'refused'; readonly error: RunError }
 
 export interface RunnerResult {
@@ -57,6 +90,9 @@ export interface RunnerResult {
   readonly to: number | null
   readonly schemaChanges: SchemaChanges
   readonly error: RunError | null
+  readonly backup: string | null
+  readonly rowCounts?: readonly RowCount[]
+  readonly warnings?: readonly string[]
   readonly startedAt: string
   readonly finishedAt: string
   readonly durationMs: number

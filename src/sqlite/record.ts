@@ -1,11 +1,15 @@
 import { type Stats, statSync } from 'node:fs'
 import Sqlite, { type Database } from 'better-sqlite3'
-import { MigrationError } from '../core/errors.ts'
-import type { Applied, Running } from '../core/migration.ts'
-import type { History } from '../core/plan.ts'
+import { errorFrom, MigrationError } from '../core/errors.ts'
+import type { History } from '../core/history.ts'
+import type { Applied, Run, Running } from '../core/migration.ts'
+import { endStatus } from '../core/outcome.ts'
+import { endOfDead } from './dead-runs.ts'
 import { failure } from './failure.ts'
-import { examine, Ledger, type Table } from './ledger.ts'
+import { examine, Ledger, OURS, SUCCESSES } from './ledger.ts'
 import { isLocked } from './lock.ts'
+import type { RunnerResult } from './messages.ts'
+import { type RunRecord, runOf, runRecords } from './run-record.ts'
 
 const NOTHING: History = { applied: [], foreignTable: null }
 
@@ -48,6 +52,31 @@ export class RecordReader {
     }
   }
 
+  /** Whether the record calls a run running, alive or not. */
+  hasRunning(): boolean {
+    return this.#asking((db) => runRecords(db, `status = 'running'`, [], 1).length > 0, false)
+  }
+
+  /** At most `limit` runs, the newest first, from below the id `before` on. */
+  runs(limit: number, before: string | null): Run[] {
+    return this.#told(before === null ? 'true' : 'id < ?', before === null ? [] : [before], limit)
+  }
+
+  run(id: string): Run | null {
+    return this.#told('id = ?', [id], 1)[0] ?? null
+  }
+
+  /** A run that nobody makes any more, since nobody has the lock, is told as what it will be recorded as. */
+  #told(where: string, values: readonly unknown[], limit: number): Run[] {
+    const records = (db: Database) => runRecords(db, where, values, limit)
+    const found = this.#asking(records, [])
+    if (!found.some(({ status }) => status === 'running') || isLocked(this.#file)) return found.map(runOf)
+    // It may have ended between the two questions.
+    const dead = (db: Database) =>
+      records(db).map((one) => (one.status === 'running' ? interrupted(one, endOfDead(db, one)) : runOf(one)))
+    return this.#asking(dead, [])
+  }
+
   close(): void {
     this.#forget()
   }
@@ -88,9 +117,14 @@ function stat(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false })
 }
 
+function interrupted(record: RunRecord, end: RunnerResult): Run {
+  const { steps, to, error } = end
+  // When it died, nobody knows.
+  return { ...runOf(record), steps, to, error, status: endStatus(error && errorFrom(error)) }
+}
+
 function historyOf(db: Database): History {
-  const tables: Table[] = ['migrations', 'migration_log', 'migration_runs']
-  const found = tables.map((table) => [table, examine(db, table)] as const)
+  const found = OURS.map((table) => [table, examine(db, table)] as const)
   const foreign = found.find(([, state]) => state === 'foreign')
   if (foreign !== undefined) return { applied: [], foreignTable: foreign[0] }
   const [migrations, log, runs] = found.map(([, state]) => state === 'ours')
@@ -117,7 +151,7 @@ interface Logged {
 function lastAttempts(db: Database, withRuns: boolean): Map<number, Logged> {
   const actor = withRuns ? '(SELECT actor FROM main.migration_runs r WHERE r.id = l.run_id)' : 'NULL'
   const sql = `SELECT migration_id AS id, name, checksum, down_sql IS NOT NULL AS kept, duration_ms AS durationMs, ${actor} AS actor
-    FROM main.migration_log l WHERE direction = 'up' AND outcome IN ('done', 'recorded') ORDER BY l.id`
+    FROM main.migration_log l WHERE direction = 'up' AND outcome IN ${SUCCESSES} ORDER BY l.id`
   return new Map((db.prepare(sql).all() as Logged[]).map((row) => [row.id, row]))
 }
 

@@ -1,18 +1,37 @@
 import type { Database } from 'better-sqlite3'
-import { MigrationError, type RunError } from '../core/errors.ts'
-import type { RunStatus, StepReport } from '../core/migration.ts'
+import { errorFrom, type RunError } from '../core/errors.ts'
+import type { RowCount, Run, RunKind, RunStatus, SchemaChanges, StepReport } from '../core/migration.ts'
 import { endStatus } from '../core/outcome.ts'
 import { examine } from './ledger.ts'
 import type { RunnerResult, RunRow } from './messages.ts'
 
+/** What the column `result` holds, as JSON. */
+interface Result {
+  readonly atomic: boolean
+  readonly steps: readonly StepReport[]
+  readonly schemaChanges?: SchemaChanges
+  readonly backup?: string | null
+  readonly rowCounts?: readonly RowCount[]
+}
+
+/** A row of `migration_runs`, read. */
+export interface RunRecord extends Omit<RunRow, 'kind'> {
+  readonly kind: RunKind
+  readonly status: RunStatus
+  readonly startedAt: string
+  readonly finishedAt: string | null
+  readonly durationMs: number | null
+  readonly from: number | null
+  readonly to: number | null
+  readonly error: RunError | null
+  readonly steps: readonly StepReport[]
+  readonly schemaChanges: SchemaChanges
+  readonly backup: string | null
+  readonly rowCounts: readonly RowCount[] | undefined
+}
+
 /** Writes the row of a run that is about to execute its first step. */
-export function recordBegin(
-  db: Database,
-  run: RunRow,
-  startedAt: string,
-  from: number | null,
-  steps: readonly StepReport[],
-): void {
+export function recordBegin(db: Database, run: RunRow, startedAt: string, from: number | null, result: Result): void {
   db.prepare(
     `INSERT INTO main.migration_runs
       (id, kind, parameters, status, actor, request_id, created_at, started_at, from_id, result)
@@ -26,60 +45,69 @@ export function recordBegin(
     run.createdAt,
     startedAt,
     from,
-    JSON.stringify({ atomic: run.atomic, steps }),
+    JSON.stringify(result),
   )
 }
 
 /** Writes how a run has ended. */
 export function recordEnd(db: Database, run: RunRow, end: RunnerResult): void {
-  const status = endStatus(end.error === null ? null : new MigrationError(end.error.code, end.error.message, end.error))
-  const result = {
-    atomic: run.atomic,
-    steps: end.steps,
-    schemaChanges: end.schemaChanges,
-  }
-  writeEnd(db, run.id, status, end.finishedAt, end.durationMs, end.to, end.error, result)
+  const status = endStatus(end.error && errorFrom(end.error))
+  const { steps, schemaChanges, backup, rowCounts } = end
+  const result: Result = { atomic: run.atomic, steps, schemaChanges, backup, ...(rowCounts && { rowCounts }) }
+  db.prepare(
+    `UPDATE main.migration_runs SET status = ?, finished_at = ?, duration_ms = ?, to_id = ?, error = ?, result = ? WHERE id = ?`,
+  ).run(
+    status,
+    end.finishedAt,
+    end.durationMs,
+    end.to,
+    end.error && JSON.stringify(end.error),
+    JSON.stringify(result),
+    run.id,
+  )
 }
 
-/**
- * Marks every run as interrupted that the record calls running. Only the holder of the run lock may call this: that it has
- * the lock proves that none of them is alive.
- */
-export function recordInterrupted(db: Database, now: string): void {
-  const error: RunError = {
-    code: 'shutting-down',
-    message:
-      'this run ended without a record of its end, as when its server dies; what was not committed was rolled back',
-  }
-  db.prepare(
-    `UPDATE main.migration_runs SET status = 'interrupted', finished_at = ?, error = ? WHERE status = 'running'`,
-  ).run(now, JSON.stringify(error))
+/** The rows for which `where` holds, the newest first. None where there is no such table. */
+export function runRecords(db: Database, where: string, values: readonly unknown[], limit = -1): RunRecord[] {
+  if (examine(db, 'migration_runs') !== 'ours') return []
+  const sql = `SELECT id, kind, parameters, status, actor, request_id AS requestId, created_at AS createdAt,
+    started_at AS startedAt, finished_at AS finishedAt, duration_ms AS durationMs, from_id AS "from", to_id AS "to", error, result
+    FROM main.migration_runs WHERE ${where} ORDER BY id DESC LIMIT ?`
+  return (db.prepare(sql).all(...values, limit) as (RunRecord & { result: string })[]).map(parsed)
 }
 
 /** How the run `id` has ended; `null` where the record does not say so. */
 export function recordedEnd(db: Database, id: string): RunnerResult | null {
-  if (examine(db, 'migration_runs') !== 'ours') return null
-  const sql = `SELECT from_id AS "from", to_id AS "to", error, started_at AS startedAt, finished_at AS finishedAt,
-    duration_ms AS durationMs, result FROM main.migration_runs WHERE id = ? AND status <> 'running'`
-  const row = db.prepare(sql).get(id) as
-    | (Omit<RunnerResult, 'error'> & { error: string | null; result: string })
-    | undefined
-  if (row === undefined) return null
-  const { result, error, ...rest } = row
-  return { ...rest, ...JSON.parse(result), error: error && JSON.parse(error) }
+  const [record] = runRecords(db, `id = ? AND status <> 'running'`, [id])
+  if (record === undefined) return null
+  const { steps, from, to, schemaChanges, error, backup, rowCounts, startedAt, finishedAt, durationMs } = record
+  const end = { steps, from, to, schemaChanges, error, backup, startedAt }
+  return {
+    ...end,
+    ...(rowCounts && { rowCounts }),
+    finishedAt: finishedAt ?? startedAt,
+    durationMs: durationMs ?? 0,
+  }
 }
 
-function writeEnd(
-  db: Database,
-  id: string,
-  status: RunStatus,
-  finishedAt: string,
-  durationMs: number,
-  to: number | null,
-  error: RunError | null,
-  result: unknown,
-): void {
-  db.prepare(
-    `UPDATE main.migration_runs SET status = ?, finished_at = ?, duration_ms = ?, to_id = ?, error = ?, result = ? WHERE id = ?`,
-  ).run(status, finishedAt, durationMs, to, error && JSON.stringify(error), JSON.stringify(result), id)
+/** A row as a run is told. */
+export function runOf({ parameters: _, rowCounts, ...record }: RunRecord): Run {
+  return { ...record, rehearsal: false, ...(rowCounts && { rowCounts }) }
+}
+
+const UNCHANGED: SchemaChanges = { created: [], dropped: [], altered: [] }
+
+function parsed({ result, ...row }: RunRecord & { result: string }): RunRecord {
+  const text = row as unknown as { parameters: string; error: string | null }
+  const { atomic, steps, schemaChanges = UNCHANGED, backup = null, rowCounts } = JSON.parse(result) as Result
+  return {
+    ...row,
+    parameters: JSON.parse(text.parameters),
+    error: text.error && JSON.parse(text.error),
+    atomic,
+    steps,
+    schemaChanges,
+    backup,
+    rowCounts,
+  }
 }

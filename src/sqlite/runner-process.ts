@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FromRunner, ToRunner } from './messages.ts'
@@ -10,9 +11,9 @@ export interface RunnerProcess {
   /** The next message, or how the process ended. */
   next(): Promise<FromRunner | Ended>
   onOutput(hear: (line: string) => void): void
-  /** SIGKILL: SQLite undoes what it leaves open. */
+  /** SIGKILL, for it and for what it has started: SQLite undoes what it leaves open. */
   kill(): void
-  /** Resolves when the process is gone. */
+  /** Resolves when the process is gone and its last message has been read. */
   readonly gone: Promise<Ended>
   readonly alive: boolean
 }
@@ -30,6 +31,8 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
     env: { ...environment },
     execArgv: [],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // A process group of its own: a signal to the server's does not reach it, and one to its own reaches its children.
+    detached: true,
   })
   const gone = endOf(child)
   const inbox = openInbox(child, gone)
@@ -40,7 +43,7 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
       const output = openOutput(hear)
       for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', output())
     },
-    kill: () => void child.kill('SIGKILL'),
+    kill: () => killGroup(child),
     gone,
     get alive() {
       return child.exitCode === null && child.signalCode === null && child.connected
@@ -48,12 +51,26 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
   }
 }
 
-/** `close` and not `exit`: it comes after the last message has been read from the channel. */
-function endOf(child: ChildProcess): Promise<Ended> {
-  return new Promise((resolve) => {
-    child.once('close', (code, signal) => resolve({ type: 'ended', code, signal }))
-    child.once('error', () => resolve({ type: 'ended', code: null, signal: null }))
+/** Gone and read out. Not `close`: that waits for whoever has inherited what the runner prints to. */
+async function endOf(child: ChildProcess): Promise<Ended> {
+  const failed = once(child, 'error').then((): Ended => ({ type: 'ended', code: null, signal: null }))
+  const read = child.connected ? once(child, 'disconnect') : Promise.resolve()
+  const exited = once(child, 'exit').then(async ([code, signal]): Promise<Ended> => {
+    // What it has started must not outlive it.
+    killGroup(child)
+    await read
+    return { type: 'ended', code, signal }
   })
+  return await Promise.race([exited, failed])
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ESRCH') throw error
+  }
 }
 
 /** Messages in their order, kept until they are asked for. */

@@ -4,10 +4,15 @@ import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { asMigrationError, MigrationError } from '../core/errors.ts'
+import { removeDatabase } from './backup-files.ts'
+import type { Claimed } from './connection.ts'
+import { recoverRuns } from './dead-runs.ts'
 import { failure } from './failure.ts'
 import { takeLock } from './lock.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
 import { performRun } from './perform.ts'
+import { performRehearsal } from './rehearse.ts'
+import { performRestore } from './restore.ts'
 import { settleRun } from './settle.ts'
 import { dieWith } from './watchdog.ts'
 
@@ -15,11 +20,7 @@ const POLL_MS = 20
 /** Another server that looks whether the lock is held has it for a moment: that must not look like a run. */
 const PATIENCE_MS = 100
 
-let claim: {
-  database: string
-  lockTimeoutMs: number
-  lock: Disposable
-} | null = null
+let claim: (Claimed & { readonly lock: Disposable }) | null = null
 
 // Out of the reach of modules: what is sent is believed.
 const send = process.send?.bind(process)
@@ -34,17 +35,33 @@ process.on('message', (message: ToRunner) => void answer(message))
 async function answer(message: ToRunner): Promise<void> {
   try {
     if (message.type === 'claim') await tryToClaim(message)
-    else if (message.type === 'run')
-      leave({
-        type: 'result',
-        result: performRun(claimed(), message, say),
-      })
-    else if (message.type === 'settle') leave({ type: 'result', result: settleRun(claimed(), message) })
-    else leave({ type: 'busy' })
+    else leave(await act(message))
   } catch (error) {
     const known = error instanceof MigrationError ? error : failure(error, 'internal')
     if (known.code === 'internal') console.error(error)
     leave({ type: 'refused', error: asMigrationError(known).toJSON() })
+  }
+}
+
+/** Does what the claim was made for. Gives the last word. */
+async function act(message: Exclude<ToRunner, { type: 'claim' }>): Promise<FromRunner> {
+  switch (message.type) {
+    case 'run':
+      return { type: 'result', result: await performRun(claimed(), message, say) }
+    case 'rehearse':
+      return { type: 'result', result: await performRehearsal(claimed(), message, say) }
+    case 'restore':
+      return { type: 'result', result: await performRestore(claimed(), message, say) }
+    case 'settle':
+      return { type: 'result', result: settleRun(claimed(), message) }
+    case 'recover':
+      recoverRuns(claimed(), message.backups)
+      return { type: 'swept' }
+    case 'sweep':
+      removeDatabase(claimed().database)
+      return { type: 'swept' }
+    case 'leave':
+      return { type: 'busy' }
   }
 }
 

@@ -95,7 +95,7 @@ function keptDown(session: Session, work: Work): string {
 function perform(session: Session, work: Work, body: string | ((db: Database) => unknown)): number | null {
   const { db } = session
   const script = typeof body === 'string' ? body : null
-  const watched = new Watched(db, 'ordinary', script, (one) => session.onStatement(() => one.place()))
+  const watched = new Watched(db, 'ordinary', script, (one) => session.onStatement(one))
   try {
     using _ = guardOf(db)?.watch(watched) ?? null
     if (typeof body === 'string') db.exec(body)

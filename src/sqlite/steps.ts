@@ -3,7 +3,7 @@ import type { StepReport } from '../core/migration.ts'
 import { reportOf } from '../core/outcome.ts'
 import { type Done, rounded, type Session, type Work } from './attempt.ts'
 import { failure } from './failure.ts'
-import type { Place } from './guard.ts'
+import type { Watched } from './guard.ts'
 import { executeInside, executeStep } from './step.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -17,7 +17,7 @@ export interface RunOptions {
   /** Hears each step before it runs and after it has ended. */
   readonly onStep?: (step: StepReport) => void
   /** Hears of each statement before it is executed. */
-  readonly onStatement?: (work: Work, place: () => Place) => void
+  readonly onStatement?: (work: Work, statement: Watched) => void
 }
 
 /** How the steps ended: a report for each, and the error that stopped them. */
@@ -37,7 +37,7 @@ export function runSteps(session: Session, steps: readonly Work[], options: RunO
         reports[place] = step
         onStep(step)
       }
-      session.onStatement = (found) => onStatement(work, found)
+      session.onStatement = (statement) => onStatement(work, statement)
       clock = performance.now()
       onLine(`${work.id} ${work.name}`)
       tell(reportOf(work, 'running'))

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { ask } from './ask.ts'
-import { TABLES, type Table } from './ledger.ts'
+import { OURS } from './ledger.ts'
 
-const OURS = Object.keys(TABLES) as Table[]
 const NAMES = OURS.map((table) => `'${table}'`).join(', ')
 
 /**

@@ -1,0 +1,85 @@
+import { closeSync, fsyncSync, lstatSync, openSync, readdirSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { Backup } from '../core/migration.ts'
+
+/** The name of a backup of `database`: what it is of, when it was made, the current id in it, and the run it was made for. */
+export function backupName(database: string, at: Date, current: number | null, runId: string): string {
+  return `${stem(database)}-${at.toISOString().replace(/[-:.]/g, '')}-${current ?? 'none'}-${runId}.db`
+}
+
+/** Under this name a backup grows: nobody takes it for a whole one. */
+export function temporaryName(name: string): string {
+  return `.${name}.tmp`
+}
+
+const OWN =
+  /^(.*)-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-(none|\d+)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.db$/
+
+/** The files of `folder` that can be restored, the newest first. None where there is no folder. */
+export function listBackups(folder: string): Backup[] {
+  return names(folder)
+    .flatMap((name) => backupAt(folder, name) ?? [])
+    .sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
+}
+
+/** Whether a file may be asked for by `name`: no path, and nothing hidden. */
+function isBackupName(name: string): boolean {
+  return /^[^./\\\0][^/\\\0]*\.db$/.test(name)
+}
+
+/** What is known of the backup `name` without opening it; `null` where it is no file. */
+export function backupAt(folder: string, name: string): Backup | null {
+  if (!isBackupName(name)) return null
+  const found = lstatSync(join(folder, name), { throwIfNoEntry: false })
+  // No link: it could lead anywhere.
+  if (!found?.isFile()) return null
+  const [, , year, month, day, hour, minute, second, ms, current, runId] = OWN.exec(name) ?? []
+  const made =
+    runId === undefined ? found.mtime.toISOString() : `${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}Z`
+  const known = current === undefined || current === 'none' ? null : Number(current)
+  return { name, createdAt: made, bytes: found.size, current: known, runId: runId ?? null }
+}
+
+/** Deletes the oldest backups of `database` until `keep` are left; `spared` is not counted and stays. */
+export function prune(folder: string, database: string, keep: number, spared: string | null = null): void {
+  const own = listBackups(folder).filter(({ name }) => OWN.exec(name)?.[1] === stem(database) && name !== spared)
+  for (const { name } of own.slice(Math.max(keep, 1))) rmSync(join(folder, name), { force: true })
+}
+
+/** What a dead run has left half made. Only the holder of the run lock may call this. */
+export function leftovers(folder: string, database: string): string[] {
+  const begun = `.${stem(database)}-`
+  const left = names(folder).filter((name) => name.startsWith(begun) && /\.tmp(-journal|-wal|-shm)?$/.test(name))
+  return left
+    .filter((name) => OWN.test(name.slice(1).replace(/\.tmp(-journal|-wal|-shm)?$/, '')))
+    .map((name) => join(folder, name))
+}
+
+/** Removes a database file with all that SQLite keeps beside it. */
+export function removeDatabase(path: string): void {
+  for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${end}`, { force: true })
+}
+
+/** Waits until what is at `path`, a file or the names in a folder, is on the disk. Never of a database that is open. */
+export function sync(path: string): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** A name may be part of a URL and of a shell line. */
+function stem(database: string): string {
+  return basename(database).replace(/[^A-Za-z0-9._]/g, '_')
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return []
+    throw error
+  }
+}

@@ -1,0 +1,72 @@
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Database } from 'better-sqlite3'
+import { backupName, leftovers, prune, removeDatabase, sync, temporaryName } from './backup-files.ts'
+import { copyDatabase, copyFailure } from './copy.ts'
+import { examine, Ledger } from './ledger.ts'
+import type { BackupPlace } from './messages.ts'
+
+/** The backup of a run that is about to begin. */
+export interface OwnBackup {
+  readonly name: string
+  /** Gives it its name; after the run has been recorded, so that each backup belongs to a run which can be looked up. */
+  publish(): void
+  /** Keeps it, and deletes the oldest, when the run has changed something; else deletes it. Gives the name of what was kept. */
+  settle(changed: boolean): string | null
+}
+
+/**
+ * Copies the database before the run `runId`: verified and on the disk. `null` where none are kept, or there is nothing yet.
+ *
+ * @throws MigrationError `insufficient-storage`: no backup, no run.
+ */
+export async function makeBackup(
+  db: Database,
+  database: string,
+  { folder, keep }: BackupPlace,
+  runId: string,
+  spared: string | null = null,
+): Promise<OwnBackup | null> {
+  if (keep === 0 || isEmpty(db)) return null
+  const current = examine(db, 'migrations') === 'ours' ? new Ledger(db).current() : null
+  const name = backupName(database, new Date(), current, runId)
+  const growing = join(folder, temporaryName(name))
+  try {
+    mkdirSync(folder, { recursive: true })
+    for (const left of leftovers(folder, database)) rmSync(left, { force: true })
+    await copyDatabase(db, growing)
+    sync(growing)
+  } catch (error) {
+    removeDatabase(growing)
+    throw copyFailure(
+      error,
+      `without a backup in ${folder} nothing is run; free some space, set BACKUP_DIR, or set BACKUP_KEEP=0 to do without`,
+    )
+  }
+  return {
+    name,
+    publish: () => {
+      renameSync(growing, join(folder, name))
+      sync(folder)
+    },
+    settle: (changed) => settleBackup({ folder, keep }, database, name, changed, spared),
+  }
+}
+
+/** What becomes of the backup `name` when its run is over: a run that changed nothing must not push out a good one. */
+export function settleBackup(
+  { folder, keep }: BackupPlace,
+  database: string,
+  name: string | null,
+  changed: boolean,
+  spared: string | null = null,
+): string | null {
+  if (name === null) return null
+  if (changed) prune(folder, database, keep, spared)
+  else removeDatabase(join(folder, name))
+  return changed ? name : null
+}
+
+function isEmpty(db: Database): boolean {
+  return db.prepare('SELECT 1 FROM main.sqlite_schema LIMIT 1').get() === undefined
+}

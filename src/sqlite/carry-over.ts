@@ -1,0 +1,67 @@
+import type { Database } from 'better-sqlite3'
+import { establish, Ledger, OURS, SUCCESSES } from './ledger.ts'
+
+const LOG = 'run_id, migration_id, name, direction, outcome, checksum, down_sql, started_at, duration_ms, error'
+
+/**
+ * Adds to `restored` what `live` remembers: its runs, and the rows of the log that a backup from before them has not. What is
+ * applied in `restored` is then the last word of the log on each migration again. Gives the current id of `restored`.
+ */
+export function carryOver(live: Database, restored: Database): number | null {
+  const whole = restored.transaction(() => {
+    establish(restored, OURS)
+    const before = successes(restored)
+    addRuns(live, restored)
+    addLog(live, restored)
+    renew(restored, before)
+    return new Ledger(restored).current()
+  })
+  return whole()
+}
+
+function addRuns(live: Database, restored: Database): void {
+  const columns = restored
+    .prepare(`SELECT name FROM pragma_table_info('migration_runs', 'main')`)
+    .pluck()
+    .all() as string[]
+  const put = restored.prepare(
+    `INSERT OR REPLACE INTO main.migration_runs (${columns.join()}) VALUES (${columns.map(() => '?').join()})`,
+  )
+  const rows = live.prepare(`SELECT ${columns.join()} FROM main.migration_runs`).raw()
+  for (const row of rows.iterate()) put.run(row)
+}
+
+function addLog(live: Database, restored: Database): void {
+  const has = restored.prepare(
+    `SELECT 1 FROM main.migration_log
+    WHERE run_id IS ? AND migration_id = ? AND direction = ? AND outcome = ? AND started_at = ? LIMIT 1`,
+  )
+  const put = restored.prepare(
+    `INSERT INTO main.migration_log (${LOG}) VALUES (${LOG.split(', ')
+      .map(() => '?')
+      .join()})`,
+  )
+  const rows = live.prepare(`SELECT ${LOG} FROM main.migration_log ORDER BY id`).raw()
+  for (const row of rows.iterate() as IterableIterator<unknown[]>) {
+    const [runId, id, , direction, outcome, , , startedAt] = row
+    if (has.get(runId, id, direction, outcome, startedAt) === undefined) put.run(row)
+  }
+}
+
+/** The id of the row that tells of the last success of each applied migration. */
+function successes(db: Database): Map<number, number> {
+  const sql = `SELECT migration_id, max(id) FROM main.migration_log
+    WHERE direction = 'up' AND outcome IN ${SUCCESSES} AND migration_id IN (SELECT id FROM main.migrations) GROUP BY migration_id`
+  const rows = db.prepare(sql).raw().all() as [number, number][]
+  return new Map(rows)
+}
+
+/** Repeats the rows that were the last word in the backup and are not any more, since the migration was applied again. */
+function renew(restored: Database, before: ReadonlyMap<number, number>): void {
+  const columns = LOG.replace('outcome', `'restored'`)
+  const repeat = restored.prepare(
+    `INSERT INTO main.migration_log (${LOG}) SELECT ${columns} FROM main.migration_log WHERE id = ?`,
+  )
+  const now = successes(restored)
+  for (const [id, row] of before) if (now.get(id) !== row) repeat.run(row)
+}

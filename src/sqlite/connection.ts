@@ -1,0 +1,85 @@
+import type { Database } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
+import { openGuarded } from './database.ts'
+import { failure } from './failure.ts'
+import { isBusyConnection } from './module.ts'
+
+/** A database that a runner has claimed. */
+export interface Claimed {
+  readonly database: string
+  readonly lockTimeoutMs: number
+}
+
+/** The connection of a run: in WAL, each commit synced. */
+export function openForRun({ database, lockTimeoutMs }: Claimed, pageSize?: number): Database {
+  const db = openGuarded(database, { timeout: lockTimeoutMs })
+  try {
+    // Only a database without a page takes another page size.
+    if (pageSize !== undefined) db.pragma(`page_size = ${pageSize}`)
+    switchToWal(db, lockTimeoutMs)
+    db.pragma('synchronous = FULL')
+    // Once, and not back and forth with each step.
+    db.pragma('foreign_keys = OFF')
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** A reader of a database in another journal mode keeps it from being switched, and SQLite does not always wait for it. */
+function switchToWal(db: Database, lockTimeoutMs: number): void {
+  const deadline = performance.now() + lockTimeoutMs
+  for (;;) {
+    try {
+      const mode = db.pragma('journal_mode = WAL', { simple: true })
+      if (mode === 'wal') return
+      throw new MigrationError(
+        'database-unavailable',
+        `the database stays in the journal mode ${mode}; WAL needs a local file system`,
+      )
+    } catch (error) {
+      const locked = failure(error, 'internal').code === 'database-locked'
+      if (!locked || performance.now() >= deadline) throw error
+      pause(20)
+    }
+  }
+}
+
+/** Waits without giving way: a runner has nothing else to do. */
+export function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+/** After a failure another connection: a refused PRAGMA may have changed the old one. */
+export function openAnew(db: Database, { database, lockTimeoutMs }: Claimed): Database {
+  try {
+    db.close()
+  } catch (error) {
+    // A module has left an iterator open. Its transaction is rolled back, and this process ends soon.
+    if (!isBusyConnection(error)) throw error
+  }
+  // What a failed step has left in the WAL would keep a full disk full. Readers only put it off: nobody waits for them.
+  const fresh = openGuarded(database, { timeout: 0 })
+  fresh.pragma('synchronous = FULL')
+  fresh.pragma('wal_checkpoint(TRUNCATE)')
+  fresh.pragma(`busy_timeout = ${lockTimeoutMs}`)
+  return fresh
+}
+
+/** How often it is tried to record the end of a run, each time for as long as LOCK_TIMEOUT. */
+const RECORD_TRIES = 5
+
+/**
+ * Writes the end of a run, as patiently as an application that holds the write lock makes it necessary. What the run did is
+ * committed and told whether or not this succeeds; the next run finds what is missing.
+ */
+export function record(db: Database, write: () => void, tries = RECORD_TRIES): void {
+  try {
+    db.transaction(write).immediate()
+  } catch (error) {
+    const locked = failure(error, 'internal').code === 'database-locked'
+    if (locked && tries > 1) record(db, write, tries - 1)
+    else console.error('the end of the run could not be recorded:', error)
+  }
+}

@@ -1,0 +1,93 @@
+import { existsSync, statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import Sqlite, { type Database } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
+import { failure } from './failure.ts'
+import { examine } from './ledger.ts'
+
+/** What tells one copy of a database from another. */
+interface Likeness {
+  readonly pages: number
+  readonly schema: string
+  readonly migrations: string
+}
+
+/** Left free beside a copy, in bytes: a run needs some for itself. */
+const MARGIN = 1 << 20
+
+/**
+ * Copies `db` to the new file `path` by SQLite's online backup, as it is at one moment, and compares the two. The copy needs
+ * no file beside it.
+ *
+ * A read transaction is held meanwhile: without it, every write of another program would make the backup begin anew.
+ */
+export async function copyDatabase(db: Database, path: string): Promise<void> {
+  db.exec('BEGIN')
+  try {
+    const wanted = likeness(db)
+    refuseWithoutSpace(dirname(path), wanted.pages * pageSize(db))
+    const { totalPages } = await db.backup(path, { progress: () => ALL_AT_ONCE })
+    // An online backup that copied nothing reports success.
+    if (wanted.pages > 0 && totalPages === 0) throw incomplete(path)
+    const copy = new Sqlite(path)
+    try {
+      copy.pragma('journal_mode = DELETE')
+      if (JSON.stringify(likeness(copy)) !== JSON.stringify(wanted)) throw incomplete(path)
+    } finally {
+      copy.close()
+    }
+  } finally {
+    db.exec('COMMIT')
+  }
+}
+
+const ALL_AT_ONCE = 0x7fffffff
+
+function incomplete(path: string): MigrationError {
+  return new MigrationError('internal', `the copy ${path} is not what the database is`)
+}
+
+/** The pages, the schema and the history of `db`. */
+export function likeness(db: Database): Likeness {
+  const schema = db.prepare('SELECT type, name, tbl_name, sql FROM main.sqlite_schema ORDER BY type, name').raw().all()
+  const ours = examine(db, 'migrations') === 'ours'
+  const migrations = ours ? db.prepare('SELECT id, name, inserted_at FROM main.migrations ORDER BY id').raw().all() : []
+  return {
+    pages: db.pragma('page_count', { simple: true }) as number,
+    schema: JSON.stringify(schema),
+    migrations: JSON.stringify(migrations),
+  }
+}
+
+/** In bytes. */
+export function pageSize(db: Database): number {
+  return db.pragma('page_size', { simple: true }) as number
+}
+
+/** Throws `insufficient-storage` where `bytes` do not fit into `folder`, before any of them is written. */
+export function refuseWithoutSpace(folder: string, bytes: number): void {
+  const { bavail, bsize } = statfsSync(folder)
+  if (bavail * bsize >= bytes + MARGIN) return
+  throw new MigrationError(
+    'insufficient-storage',
+    `${folder} has ${mebibytes(bavail * bsize)} free, and a copy of the database needs ${mebibytes(bytes + MARGIN)}`,
+  )
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / (1 << 20)).toFixed(1)} MiB`
+}
+
+/** `error` as what kept a copy from being made, with `advice`. A lock stays a lock, a damaged source damaged. */
+export function copyFailure(error: unknown, advice: string): MigrationError {
+  const known = failure(error, 'insufficient-storage')
+  const { code, message, details } = known
+  if (code === 'database-locked' || /^SQLITE_(CORRUPT|NOTADB)/.test(String(details.sqlite))) return known
+  const told = code === 'internal' ? code : 'insufficient-storage'
+  return new MigrationError(told, `${message}; ${advice}`, details, { cause: error })
+}
+
+/** Opens the database `path` to read it; `null` where there is none. */
+export function openToRead(path: string, timeout: number): Database | null {
+  return existsSync(path) ? new Sqlite(path, { readonly: true, timeout }) : null
+}

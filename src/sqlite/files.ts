@@ -1,0 +1,49 @@
+import { accessSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { MigrationError } from '../core/errors.ts'
+
+const MOST_LINKS = 20
+
+/** Through links to the file itself: SQLite names the journal after what it opens, and so do we the run lock. */
+export function realFile(path: string, links = 0): string {
+  const whole = resolve(path)
+  if (existsSync(whole)) return realpathSync(whole)
+  // SQLite creates the file at the end of a link that leads nowhere yet.
+  if (links < MOST_LINKS && isLink(whole)) return realFile(resolve(dirname(whole), readlinkSync(whole)), links + 1)
+  return existsSync(dirname(whole)) ? join(realpathSync(dirname(whole)), basename(whole)) : whole
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink()
+  } catch {
+    // It is not there, or what should be its folder is none.
+    return false
+  }
+}
+
+/** A file that may be opened may still refuse the first write; so the permissions are asked, which opens nothing. */
+export function refuseUnwritable(file: string): void {
+  let folder = dirname(file)
+  while (!existsSync(folder)) folder = dirname(folder)
+  const paths = existsSync(file) ? [folder, file] : [folder]
+  for (const path of paths) {
+    try {
+      accessSync(path, constants.R_OK | constants.W_OK)
+      const found = statSync(path)
+      if (path === file ? !found.isFile() : !found.isDirectory()) throw new Error('it is of the wrong kind')
+    } catch (error) {
+      throw new MigrationError(
+        'database-unavailable',
+        `${path} is no ${path === file ? 'file' : 'folder'} that can be read and written; mend its permissions or its mount`,
+        {},
+        { cause: error },
+      )
+    }
+  }
+}
+
+/** Where the copy of `database` is for as long as a rehearsal runs. Whoever has the run lock of this path owns what is there. */
+export function rehearsalPath(database: string): string {
+  return `${database}.rehearsal`
+}

@@ -1,0 +1,62 @@
+import Sqlite, { type Database } from 'better-sqlite3'
+import type { RowCount } from '../core/migration.ts'
+import { OURS } from './ledger.ts'
+
+/** The rows of each table of the user's, by its name. */
+export function countRows(db: Database): Map<string, number> {
+  return new Map(tablesOf(db, 'main').map((table) => [table, countOf(db, 'main', table)]))
+}
+
+/** The counts of before and after, side by side. */
+export function compareCounts(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): RowCount[] {
+  const tables = [...new Set([...before.keys(), ...after.keys()])].sort()
+  return tables.map((table) => ({ table, before: before.get(table) ?? null, after: after.get(table) ?? null }))
+}
+
+/**
+ * What the database `live` loses when the database `restored` takes its place: of each table the rows, and how many of them
+ * are gone or others afterwards.
+ */
+export function lostBetween(live: string, restored: string): RowCount[] {
+  const db = new Sqlite(live, { readonly: true })
+  try {
+    db.prepare('ATTACH ? AS restored').run(restored)
+    const [now, then] = (['main', 'restored'] as const).map((schema) => new Set(tablesOf(db, schema)))
+    const tables = [...new Set([...(now ?? []), ...(then ?? [])])].sort()
+    return tables.map((table) => {
+      const before = now?.has(table) ? countOf(db, 'main', table) : null
+      const after = then?.has(table) ? countOf(db, 'restored', table) : null
+      return { table, before, after, lost: before === null ? 0 : after === null ? before : lostOf(db, table) }
+    })
+  } finally {
+    db.close()
+  }
+}
+
+function tablesOf(db: Database, schema: 'main' | 'restored'): string[] {
+  const ours = OURS.map((table) => `'${table}'`).join()
+  const sql = `SELECT name FROM pragma_table_list WHERE schema = ? AND type IN ('table', 'virtual')
+    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(name) NOT IN (${ours}) ORDER BY name`
+  return db.prepare(sql).pluck().all(schema) as string[]
+}
+
+function countOf(db: Database, schema: string, table: string): number {
+  return db
+    .prepare(`SELECT count(*) FROM ${schema}.${quote(table)}`)
+    .pluck()
+    .get() as number
+}
+
+/** `null` for a table whose columns are others. */
+function lostOf(db: Database, table: string): number | null {
+  const columns = (schema: string) =>
+    db.prepare(`SELECT group_concat(name) FROM pragma_table_info(?, ?)`).pluck().get(table, schema)
+  if (columns('main') !== columns('restored')) return null
+  const name = quote(table)
+  const sql = `SELECT count(*) FROM (SELECT * FROM main.${name} EXCEPT SELECT * FROM restored.${name})`
+  return db.prepare(sql).pluck().get() as number
+}
+
+function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}

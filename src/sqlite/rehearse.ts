@@ -1,0 +1,86 @@
+import type { Database } from 'better-sqlite3'
+import { toldError } from '../core/outcome.ts'
+import type { Work } from './attempt.ts'
+import { removeDatabase } from './backup-files.ts'
+import { type Claimed, openAnew, openForRun } from './connection.ts'
+import { copyDatabase, copyFailure, openToRead } from './copy.ts'
+import { Ledger } from './ledger.ts'
+import { compareCounts, countRows } from './loss.ts'
+import type { Assignment, FromRunner, RunnerResult } from './messages.ts'
+import { begin, executeAll, startClock, workOf } from './perform.ts'
+import { changesBetween, objectsOf } from './schema-changes.ts'
+
+/** Makes the run with a copy of the database, which is gone afterwards. `claimed` is the copy. */
+export async function performRehearsal(
+  claimed: Claimed,
+  { run, steps, source }: Assignment & { type: 'rehearse' },
+  say: (message: FromRunner) => void,
+): Promise<RunnerResult> {
+  removeDatabase(claimed.database)
+  let db: Database | null = null
+  try {
+    await copy(source, claimed)
+    db = openForRun(claimed)
+    const from = begin(db, () => {})
+    const clock = startClock()
+    const [before, rows] = [objectsOf(db), countRows(db)]
+    say({ type: 'begun', startedAt: clock.startedAt, from, before, backup: null })
+    const named = new Names(rows.keys())
+    const { steps: reports, error } = executeAll(db, steps.map(workOf), run, say, (work, { text }) =>
+      named.hear(work, text),
+    )
+    const times = clock.stop()
+    if (error !== null) db = openAnew(db, claimed)
+    const after = countRows(db)
+    return {
+      steps: reports,
+      from,
+      to: new Ledger(db).current(),
+      schemaChanges: changesBetween(before, objectsOf(db)),
+      error: toldError(run, reports, error)?.toJSON() ?? null,
+      backup: null,
+      rowCounts: compareCounts(rows, after),
+      warnings: named.losses(rows, after),
+      ...times,
+    }
+  } finally {
+    db?.close()
+    removeDatabase(claimed.database)
+  }
+}
+
+async function copy(source: string, { database, lockTimeoutMs }: Claimed): Promise<void> {
+  const db = openToRead(source, lockTimeoutMs)
+  if (db === null) return
+  try {
+    await copyDatabase(db, database)
+  } catch (error) {
+    throw copyFailure(error, 'a rehearsal needs room for a copy of the database beside it; free some space')
+  } finally {
+    db.close()
+  }
+}
+
+/** Which tables were named by a statement. */
+class Names {
+  readonly #unnamed: Set<string>
+
+  constructor(tables: Iterable<string>) {
+    this.#unnamed = new Set(tables)
+  }
+
+  hear(_: Work, text: string): void {
+    if (this.#unnamed.size === 0) return
+    const lower = text.toLowerCase()
+    for (const table of this.#unnamed) if (lower.includes(table.toLowerCase())) this.#unnamed.delete(table)
+  }
+
+  /** A sentence for each table that has lost rows though nothing named it. */
+  losses(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): string[] {
+    return [...this.#unnamed].flatMap((table) => {
+      const [had, has] = [before.get(table) ?? 0, after.get(table) ?? 0]
+      if (has >= had) return []
+      return `the table ${table} loses ${had - has} of its ${had} rows, though no statement names it: look for a trigger`
+    })
+  }
+}
