@@ -2,6 +2,7 @@ import type { Engine } from './engine.ts'
 import { asMigrationError, MigrationError } from './errors.ts'
 import { type Execution, execute } from './execution.ts'
 import { currentOf } from './history.ts'
+import { inProgress } from './holder.ts'
 import { type Life, openKnownRuns } from './known.ts'
 import type { Directory, Run, Running, StepReport } from './migration.ts'
 import { plan } from './plan.ts'
@@ -50,10 +51,6 @@ export interface RunsOptions {
   readonly newId: () => string
   readonly hear: (event: RunEvent) => void
 }
-
-/** How often, and after how many milliseconds, it is asked again who holds the database when he has not said so yet. */
-const ASK_TIMES = 40
-const ASK_MS = 25
 
 /** One change at a time, and beside it one rehearsal. */
 export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs {
@@ -112,7 +109,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     }
     const waits = !turns.free()
     const end = await turns.take(asked.waitMs, life.stop.signal)
-    if (end === null) throw await inProgress(rehearsed)
+    if (end === null) throw await inProgress(engine, () => current, rehearsed)
     if (!rehearsed) current = life
     try {
       const left = Math.max(0, asked.waitMs - (now().getTime() - Date.parse(life.run.createdAt)))
@@ -128,7 +125,8 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
         see,
       }
       return await execute(execution).catch(async (error: unknown) => {
-        if (error instanceof MigrationError && error.code === 'change-in-progress') throw await inProgress(rehearsed)
+        if (error instanceof MigrationError && error.code === 'change-in-progress')
+          throw await inProgress(engine, () => current, rehearsed)
         throw error
       })
     } finally {
@@ -180,29 +178,6 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     if (current?.heldSince) return asRunning(current.run, current.heldSince)
     const other = await engine.running()
     return other === 'unknown' ? null : other
-  }
-
-  /** Who is in the way: also one who is about to begin. */
-  async function holder(): Promise<Running | null> {
-    for (let times = 0; times < ASK_TIMES; times += 1) {
-      if (current?.heldSince) return asRunning(current.run, current.heldSince)
-      const other = await engine.running()
-      if (other === null) return current && asRunning(current.run, current.heldSince)
-      if (other !== 'unknown') return other
-      await new Promise((resolve) => setTimeout(resolve, ASK_MS))
-    }
-    return null
-  }
-
-  async function inProgress(rehearsed: boolean): Promise<MigrationError> {
-    if (rehearsed) {
-      const message = 'another rehearsal is under way; wait for it, or post with wait=SECONDS'
-      return new MigrationError('change-in-progress', message, { running: null })
-    }
-    const held = await holder()
-    const who = held === null ? '' : ` (${held.kind} ${held.id} by ${held.actor}, since ${held.startedAt})`
-    const message = `another change is under way${who}; wait for it, or post with wait=SECONDS`
-    return new MigrationError('change-in-progress', message, { running: held })
   }
 
   async function close(graceMs: number): Promise<void> {

@@ -1,6 +1,8 @@
 import { closeSync, fsyncSync, lstatSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { MigrationError } from '../core/errors.ts'
 import type { Backup } from '../core/migration.ts'
+import type { BackupPlace } from './messages.ts'
 
 /** The name of a backup of `database`: what it is of, when it was made, the current id in it, and the run it was made for. */
 export function backupName(database: string, at: Date, current: number | null, runId: string): string {
@@ -46,7 +48,13 @@ export function prune(folder: string, database: string, keep: number, spared: st
   for (const { name } of own.slice(Math.max(keep, 1))) rmSync(join(folder, name), { force: true })
 }
 
-/** What a dead run has left half made. Only the holder of the run lock may call this. */
+/** Removes what a dead run has left half made. Only the holder of the run lock may call this, and before it makes any. */
+export function sweep({ folder, keep }: BackupPlace, database: string): void {
+  if (keep === 0) return
+  for (const left of leftovers(folder, database)) rmSync(left, { force: true })
+}
+
+/** What a dead or a living run has half made. */
 export function leftovers(folder: string, database: string): string[] {
   const begun = `.${stem(database)}-`
   const left = names(folder).filter((name) => name.startsWith(begun) && /\.tmp(-journal|-wal|-shm)?$/.test(name))
@@ -80,6 +88,7 @@ function names(folder: string): string[] {
     return readdirSync(folder)
   } catch (error) {
     if ((error as { code?: string }).code === 'ENOENT') return []
-    throw error
+    const advice = `the folder of the backups, ${folder}, cannot be read; mend its permissions or set BACKUP_DIR`
+    throw new MigrationError('database-unavailable', advice, {}, { cause: error })
   }
 }

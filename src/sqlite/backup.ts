@@ -1,10 +1,11 @@
-import { mkdirSync, renameSync, rmSync } from 'node:fs'
+import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Database } from 'better-sqlite3'
-import { backupName, leftovers, prune, removeDatabase, sync, temporaryName } from './backup-files.ts'
+import { backupName, prune, removeDatabase, sync, temporaryName } from './backup-files.ts'
 import { copyDatabase, copyFailure } from './copy.ts'
-import { examine, Ledger } from './ledger.ts'
+import { Ledger } from './ledger.ts'
 import type { BackupPlace } from './messages.ts'
+import { examine } from './tables.ts'
 
 /** The backup of a run that is about to begin. */
 export interface OwnBackup {
@@ -33,7 +34,6 @@ export async function makeBackup(
   const growing = join(folder, temporaryName(name))
   try {
     mkdirSync(folder, { recursive: true })
-    for (const left of leftovers(folder, database)) rmSync(left, { force: true })
     await copyDatabase(db, growing)
     sync(growing)
   } catch (error) {

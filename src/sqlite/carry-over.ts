@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3'
-import { establish, Ledger, OURS, SUCCESSES } from './ledger.ts'
+import { Ledger, SUCCESSES } from './ledger.ts'
+import { establish, OURS } from './tables.ts'
 
 const LOG = 'run_id, migration_id, name, direction, outcome, checksum, down_sql, started_at, duration_ms, error'
 

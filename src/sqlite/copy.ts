@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { failure } from './failure.ts'
-import { examine } from './ledger.ts'
+import { examine } from './tables.ts'
 
 /** What tells one copy of a database from another. */
 interface Likeness {

@@ -1,16 +1,16 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import type { Database } from 'better-sqlite3'
 import { MigrationError, type RunError } from '../core/errors.ts'
 import type { StepReport } from '../core/migration.ts'
 import { hasHappened, toldError } from '../core/outcome.ts'
 import { settleBackup } from './backup.ts'
-import { leftovers } from './backup-files.ts'
+import { sweep } from './backup-files.ts'
 import type { Claimed } from './connection.ts'
 import { openGuarded } from './database.ts'
-import { examine } from './ledger.ts'
 import type { BackupPlace, RunnerResult, RunRow } from './messages.ts'
 import { isComplete, readBack } from './read-back.ts'
 import { type RunRecord, recordEnd, runRecords } from './run-record.ts'
+import { examine } from './tables.ts'
 
 /**
  * Writes the ends of all runs that the record calls running. Only the holder of the run lock may call this: that it has the
@@ -27,7 +27,7 @@ export function recordInterrupted(db: Database, database: string, backups: Backu
 
 /** Completes the record after a crash, and removes the backups that were not yet whole. */
 export function recoverRuns({ database, lockTimeoutMs }: Claimed, backups: BackupPlace): void {
-  for (const left of leftovers(backups.folder, database)) rmSync(left, { force: true })
+  sweep(backups, database)
   if (!existsSync(database)) return
   const db = openGuarded(database, { timeout: lockTimeoutMs })
   try {

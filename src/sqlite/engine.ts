@@ -1,16 +1,14 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import type { Conduct, Decide, Engine, Order, Outcome, Patience } from '../core/engine.ts'
-import { errorFrom, MigrationError } from '../core/errors.ts'
-import { currentOf, type History } from '../core/history.ts'
+import type { Conduct, Decide, Engine, Order, Outcome } from '../core/engine.ts'
+import { currentOf } from '../core/history.ts'
 import type { Running } from '../core/migration.ts'
 import { type Aftermath, askOnce, settle, settleRehearsal } from './aftermath.ts'
 import { leftovers, listBackups } from './backup-files.ts'
 import { type Execution, execute } from './execute.ts'
 import { realFile, refuseUnwritable, rehearsalPath } from './files.ts'
 import type { Assignment } from './messages.ts'
-import { RecordReader } from './record.ts'
+import { openReading } from './reading.ts'
 import { forkRunner, type RunnerProcess } from './runner-process.ts'
 
 export interface SqliteEngineOptions {
@@ -31,9 +29,6 @@ export interface SqliteEngineOptions {
 /** How long an answer to "who holds the lock" is believed, in milliseconds: a dashboard may ask a thousand times a second. */
 const PROBE_MS = 50
 
-/** How often a patient reader tries again, in milliseconds. */
-const READ_AGAIN_MS = 20
-
 /** How long after a run the next runner is forked, in milliseconds. */
 const REWARM_MS = 20
 
@@ -48,49 +43,14 @@ export function sqliteEngine(
     folder: realFile(options.backupDir ?? join(dirname(file()), 'backups')),
     keep: options.backupKeep,
   })
-  let reader = new RecordReader(file())
-  let readerOf = file()
+  const aftermath = (path: string): Aftermath => ({ fork, file: path, lockTimeoutMs, backups: backups() })
+  const record = openReading(file, aftermath)
   let spare: RunnerProcess | null = null
   let probed: { at: number; running: Running | 'unknown' | null } | null = null
   const executing = new Set<Promise<unknown>>()
-  let recovery: Promise<void> | null = null
   let warmed = false
   let closed = false
 
-  const record = () => {
-    if (file() !== readerOf) {
-      reader.close()
-      readerOf = file()
-      reader = new RecordReader(readerOf)
-    }
-    return reader
-  }
-  const aftermath = (path: string): Aftermath => ({ fork, file: path, lockTimeoutMs, backups: backups() })
-  /** What the record says; what a dead process has left in the middle of a commit is undone first. */
-  const asking = async <T>(ask: (reader: RecordReader) => T): Promise<T> => {
-    try {
-      return ask(record())
-    } catch (error) {
-      if (!needsRecovery(error)) throw error
-      // One for all who ask: each is a process.
-      recovery ??= rollBack(aftermath(file())).finally(() => {
-        recovery = null
-      })
-      await recovery
-      return ask(record())
-    }
-  }
-  const read = async (patience: Patience): Promise<History> => {
-    const deadline = performance.now() + (patience === 'patient' ? lockTimeoutMs : 0)
-    for (;;) {
-      try {
-        return await asking((reader) => reader.read())
-      } catch (error) {
-        if (!isLockedError(error) || performance.now() >= deadline) throw error
-        await delay(READ_AGAIN_MS)
-      }
-    }
-  }
   const runner = () => {
     const ready = spare?.alive ? spare : fork()
     spare = null
@@ -120,20 +80,20 @@ export function sqliteEngine(
   }
   /** The assignment that `words` make of what is decided on the state of now. */
   const decided = (decide: Decide, words: (steps: ReturnType<Decide>) => Assignment) => async () => {
-    const history = await read('patient')
+    const history = await record.read('patient')
     const steps = decide(history)
     return { words: steps.length === 0 ? null : words(steps), current: currentOf(history.applied) }
   }
 
   return {
-    read,
+    read: record.read,
     warm,
     running: async () => {
       const now = performance.now()
-      if (probed === null || now - probed.at > PROBE_MS) probed = { at: now, running: record().running() }
+      if (probed === null || now - probed.at > PROBE_MS) probed = { at: now, running: record.now().running() }
       return probed.running
     },
-    keptDown: async (id) => await asking((reader) => reader.keptDown(id)),
+    keptDown: async (id) => await record.ask((reader) => reader.keptDown(id)),
     execute: (order, decide, conduct) =>
       conducted(order, conduct, {
         claim: file(),
@@ -150,7 +110,7 @@ export function sqliteEngine(
       conducted(order, conduct, {
         claim: file(),
         assign: async () => {
-          const history = await read('patient')
+          const history = await record.read('patient')
           agree(history)
           const words = { type: 'restore', run: rowOf(order), steps: [], name, backups: backups() } as const
           return { words, current: currentOf(history.applied) }
@@ -158,12 +118,12 @@ export function sqliteEngine(
         settle: (words, known) => settle(aftermath(file()), words, known),
       }),
     backups: async () => listBackups(backups().folder),
-    runs: async (limit, before) => await asking((reader) => reader.runs(limit, before)),
-    run: async (id) => await asking((reader) => reader.run(id)),
+    runs: async (limit, before) => await record.ask((reader) => reader.runs(limit, before)),
+    run: async (id) => await record.ask((reader) => reader.run(id)),
     recover: async () => {
       const claim = { type: 'claim', database: file(), lockTimeoutMs, waitMs: 0 } as const
-      const dead = await asking((reader) => reader.hasRunning())
-      if (dead || leftovers(backups().folder, file()).length > 0) {
+      const dead = await record.ask((reader) => reader.hasRunning())
+      if (dead || (options.backupKeep > 0 && leftovers(backups().folder, file()).length > 0)) {
         await askOnce(fork(), claim, { type: 'recover', backups: backups() })
       }
       const copy = rehearsalPath(file())
@@ -171,36 +131,18 @@ export function sqliteEngine(
     },
     check: async () => {
       refuseUnwritable(file())
-      await read('immediate')
+      await record.read('immediate')
     },
     close: async () => {
       closed = true
       await Promise.allSettled(executing)
       spare?.kill()
       await spare?.gone
-      reader.close()
+      record.close()
     },
   }
 }
 
 function rowOf({ waitMs: _, ...row }: Order) {
   return row
-}
-
-function isLockedError(error: unknown): boolean {
-  return error instanceof MigrationError && error.code === 'database-locked'
-}
-
-function needsRecovery(error: unknown): boolean {
-  if (!(error instanceof MigrationError)) return false
-  return ['SQLITE_READONLY_ROLLBACK', 'SQLITE_READONLY_RECOVERY', 'SQLITE_READONLY_CANTINIT'].includes(
-    String(error.details.sqlite),
-  )
-}
-
-/** Lets a runner claim the database, which undoes what a dead process has left open in it, and go. */
-async function rollBack({ fork, file, lockTimeoutMs }: Aftermath): Promise<void> {
-  const claim = { type: 'claim', database: file, lockTimeoutMs, waitMs: 0 } as const
-  const last = await askOnce(fork(), claim, { type: 'leave' })
-  if (last.type === 'refused') throw errorFrom(last.error)
 }

@@ -1,8 +1,9 @@
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { logRow, openSession, type Work } from './attempt.ts'
-import { establish, Ledger } from './ledger.ts'
+import { Ledger } from './ledger.ts'
 import { type RunOptions, type RunResult, runSteps } from './steps.ts'
+import { establish } from './tables.ts'
 
 /** A migration or a rollback in code. It is synchronous, and its name is what is printed and recorded. */
 export type MigrationFunction = (db: Database) => void

@@ -4,9 +4,10 @@ import type { Step } from '../core/migration.ts'
 import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
 import { logRow, rounded, type Work } from './attempt.ts'
 import { makeBackup } from './backup.ts'
+import { sweep } from './backup-files.ts'
 import { type Claimed, openAnew, openForRun, record } from './connection.ts'
 import { recordInterrupted } from './dead-runs.ts'
-import { establish, Ledger, OURS } from './ledger.ts'
+import { Ledger } from './ledger.ts'
 import type { Assignment, FromRunner, RunnerResult, RunRow } from './messages.ts'
 import { Migrator } from './migrator.ts'
 import { functionOf } from './module.ts'
@@ -14,6 +15,7 @@ import { recordSteps } from './recorded.ts'
 import { recordBegin, recordEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import type { RunOptions, RunResult } from './steps.ts'
+import { establish, OURS } from './tables.ts'
 
 type Say = (message: FromRunner) => void
 
@@ -29,6 +31,7 @@ export async function performRun(
   let db = openForRun(claimed)
   try {
     const clock = startClock()
+    sweep(backups, claimed.database)
     const backup = await makeBackup(db, claimed.database, backups, run.id)
     const { startedAt } = clock
     const notRun = steps.map((step) => reportOf(step))

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import type { StepReport } from '../core/migration.ts'
-import { examine } from './ledger.ts'
+import { examine } from './tables.ts'
 
 /**
  * The steps of the run `runId` with what the log says of each. A step has happened when the log has its row, since both were

@@ -6,10 +6,11 @@ import type { Applied, Run, Running } from '../core/migration.ts'
 import { endStatus } from '../core/outcome.ts'
 import { endOfDead } from './dead-runs.ts'
 import { failure } from './failure.ts'
-import { examine, Ledger, OURS, SUCCESSES } from './ledger.ts'
+import { Ledger, SUCCESSES } from './ledger.ts'
 import { isLocked } from './lock.ts'
 import type { RunnerResult } from './messages.ts'
 import { type RunRecord, runOf, runRecords } from './run-record.ts'
+import { examine, OURS } from './tables.ts'
 
 const NOTHING: History = { applied: [], foreignTable: null }
 

@@ -2,8 +2,8 @@ import type { Database } from 'better-sqlite3'
 import { errorFrom, type RunError } from '../core/errors.ts'
 import type { RowCount, Run, RunKind, RunStatus, SchemaChanges, StepReport } from '../core/migration.ts'
 import { endStatus } from '../core/outcome.ts'
-import { examine } from './ledger.ts'
 import type { RunnerResult, RunRow } from './messages.ts'
+import { examine } from './tables.ts'
 
 /** What the column `result` holds, as JSON. */
 interface Result {

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import type { SchemaChanges } from '../core/migration.ts'
-import { TABLES } from './ledger.ts'
+import { TABLES } from './tables.ts'
 
 /** Each object of a schema, as `table cats`, with the SQL that made it. */
 export type Objects = Readonly<Record<string, string>>

@@ -5,11 +5,12 @@ import { logRow } from './attempt.ts'
 import { settleBackup } from './backup.ts'
 import { type Claimed, record } from './connection.ts'
 import { openGuarded } from './database.ts'
-import { examine, Ledger } from './ledger.ts'
+import { Ledger } from './ledger.ts'
 import type { RunnerResult, ToRunner } from './messages.ts'
 import { isComplete, readBack } from './read-back.ts'
 import { recordEnd, recordedEnd, runRecords } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
+import { examine } from './tables.ts'
 
 /**
  * Reads back what a run has really done whose runner has died, and writes its end. To read takes no lock: an application that

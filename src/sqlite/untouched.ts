@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { ask } from './ask.ts'
-import { OURS } from './ledger.ts'
+import { OURS } from './tables.ts'
 
 const NAMES = OURS.map((table) => `'${table}'`).join(', ')
 

@@ -1,0 +1,38 @@
+import type { Engine } from './engine.ts'
+import { MigrationError } from './errors.ts'
+import type { Life } from './known.ts'
+import type { Running } from './migration.ts'
+import { asRunning } from './run.ts'
+
+/** How often, and after how many milliseconds, it is asked again who holds the database when he has not said so yet. */
+const ASK_TIMES = 40
+const ASK_MS = 25
+
+/** The refusal of a run while another one is under way; it names that one. */
+export async function inProgress(
+  engine: Engine,
+  current: () => Life | null,
+  rehearsed: boolean,
+): Promise<MigrationError> {
+  if (rehearsed) {
+    const message = 'another rehearsal is under way; wait for it, or post with wait=SECONDS'
+    return new MigrationError('change-in-progress', message, { running: null })
+  }
+  const held = await holder(engine, current)
+  const who = held === null ? '' : ` (${held.kind} ${held.id} by ${held.actor}, since ${held.startedAt})`
+  const message = `another change is under way${who}; wait for it, or post with wait=SECONDS`
+  return new MigrationError('change-in-progress', message, { running: held })
+}
+
+/** Who is in the way: also one who is about to begin. */
+async function holder(engine: Engine, current: () => Life | null): Promise<Running | null> {
+  for (let times = 0; times < ASK_TIMES; times += 1) {
+    const own = current()
+    if (own?.heldSince) return asRunning(own.run, own.heldSince)
+    const other = await engine.running()
+    if (other === null) return own && asRunning(own.run, own.heldSince)
+    if (other !== 'unknown') return other
+    await new Promise((resolve) => setTimeout(resolve, ASK_MS))
+  }
+  return null
+}

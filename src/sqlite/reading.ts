@@ -1,0 +1,79 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Patience } from '../core/engine.ts'
+import { errorFrom, MigrationError } from '../core/errors.ts'
+import type { History } from '../core/history.ts'
+import { type Aftermath, askOnce } from './aftermath.ts'
+import { RecordReader } from './record.ts'
+
+/** Reads the database that bears the name now, whatever a dead process has left in it. */
+export interface Reading {
+  /** What the record says as it is. */
+  now(): RecordReader
+  /** What the record says; what a dead process has left in the middle of a commit is undone first. */
+  ask<T>(question: (record: RecordReader) => T): Promise<T>
+  /** The history, as the port has it. */
+  readonly read: (patience: Patience) => Promise<History>
+  close(): void
+}
+
+/** How often a patient reader tries again, in milliseconds. */
+const READ_AGAIN_MS = 20
+
+export function openReading(file: () => string, aftermath: (file: string) => Aftermath): Reading {
+  let open = { of: file(), record: new RecordReader(file()) }
+  let recovery: Promise<void> | null = null
+
+  function now(): RecordReader {
+    if (file() !== open.of) {
+      open.record.close()
+      open = { of: file(), record: new RecordReader(file()) }
+    }
+    return open.record
+  }
+
+  async function ask<T>(question: (record: RecordReader) => T): Promise<T> {
+    try {
+      return question(now())
+    } catch (error) {
+      if (!needsRecovery(error)) throw error
+      // One for all who ask: each is a process.
+      recovery ??= rollBack(aftermath(file())).finally(() => {
+        recovery = null
+      })
+      await recovery
+      return question(now())
+    }
+  }
+
+  async function read(patience: Patience): Promise<History> {
+    const deadline = performance.now() + (patience === 'patient' ? aftermath(file()).lockTimeoutMs : 0)
+    for (;;) {
+      try {
+        return await ask((record) => record.read())
+      } catch (error) {
+        if (!isLockedError(error) || performance.now() >= deadline) throw error
+        await delay(READ_AGAIN_MS)
+      }
+    }
+  }
+
+  return { now, ask, read, close: () => open.record.close() }
+}
+
+function isLockedError(error: unknown): boolean {
+  return error instanceof MigrationError && error.code === 'database-locked'
+}
+
+function needsRecovery(error: unknown): boolean {
+  if (!(error instanceof MigrationError)) return false
+  return ['SQLITE_READONLY_ROLLBACK', 'SQLITE_READONLY_RECOVERY', 'SQLITE_READONLY_CANTINIT'].includes(
+    String(error.details.sqlite),
+  )
+}
+
+/** Lets a runner claim the database, which undoes what a dead process has left open in it, and go. */
+async function rollBack({ fork, file, lockTimeoutMs }: Aftermath): Promise<void> {
+  const claim = { type: 'claim', database: file, lockTimeoutMs, waitMs: 0 } as const
+  const last = await askOnce(fork(), claim, { type: 'leave' })
+  if (last.type === 'refused') throw errorFrom(last.error)
+}
