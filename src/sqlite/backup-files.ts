@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, lstatSync, openSync, readdirSync, rmSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { basename, join } from 'node:path'
 import { MigrationError } from '../core/errors.ts'
 import type { Backup } from '../core/migration.ts'
@@ -56,6 +66,8 @@ export function sweep({ folder, keep }: BackupPlace, database: string): void {
 
 /** What a dead or a living run has half made. */
 export function leftovers(folder: string, database: string): string[] {
+  // Whether a folder can be used is said when a backup is made.
+  if (!isFolder(folder)) return []
   const begun = `.${stem(database)}-`
   const left = names(folder).filter((name) => name.startsWith(begun) && /\.tmp(-journal|-wal|-shm)?$/.test(name))
   return left
@@ -75,6 +87,15 @@ export function sync(path: string): void {
     fsyncSync(descriptor)
   } finally {
     closeSync(descriptor)
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK)
+    return statSync(path).isDirectory()
+  } catch {
+    return false
   }
 }
 

@@ -7,7 +7,7 @@ import { copyDatabase, copyFailure, likeness, openToRead, pageSize } from './cop
 import { failure } from './failure.ts'
 import type { Assignment } from './messages.ts'
 import { runRecords } from './run-record.ts'
-import { examine, foreignTable, OURS } from './tables.ts'
+import { examine, OURS } from './tables.ts'
 
 /** A copy of a backup, which may be written to. */
 export interface Candidate {
@@ -32,7 +32,8 @@ export async function copyBackup(
   try {
     const source = openToRead(join(folder, name), lockTimeoutMs)
     try {
-      if (source !== null) await copyDatabase(source, path)
+      if (source === null || source.pragma('page_count', { simple: true }) === 0) throw unusable(name, 'it is empty')
+      await copyDatabase(source, path)
     } finally {
       source?.close()
     }
@@ -52,8 +53,10 @@ function inspect(path: string, name: string): Candidate {
   try {
     if (copy.pragma('quick_check', { simple: true }) !== 'ok') throw unusable(name, 'it is damaged')
     const foreign = OURS.find((table) => examine(copy, table) === 'foreign')
-    if (foreign !== undefined) throw foreignTable(foreign)
-    if (copy.pragma('page_count', { simple: true }) === 0) throw unusable(name, 'it is empty')
+    if (foreign !== undefined) {
+      const why = `its table ${foreign} belongs to another tool`
+      throw new MigrationError('foreign-table', `${name} cannot be restored: ${why}; nothing was changed`)
+    }
     const applicationId = copy.pragma('application_id', { simple: true }) as number
     return { path, pageSize: pageSize(copy), applicationId, migrations: likeness(copy).migrations }
   } finally {

@@ -1,0 +1,150 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
+import { describe, expect, it } from 'vitest'
+import type { Backup, Run } from '../src/core/migration.ts'
+import { CATS, ENDLESS, write } from './support/folder.ts'
+import { contentOf, type Server, startServer, until } from './support/server.ts'
+
+async function backupsOf(server: Server): Promise<Backup[]> {
+  return (await server.get('/backups')).body.backups as Backup[]
+}
+
+function folderOf({ database }: Server): string {
+  return join(database, '..', 'backups')
+}
+
+function names(server: Server): string[] {
+  return existsSync(folderOf(server)) ? readdirSync(folderOf(server)).sort() : []
+}
+
+async function migrate(server: Server, query = ''): Promise<Run> {
+  return (await server.post(`/migrate${query}`)).body as unknown as Run
+}
+
+describe('a backup', () => {
+  it('is made before each run that has steps: whole, one file, and what the database was', async () => {
+    const server = await startServer({ files: CATS })
+    const first = await migrate(server, '?target=0')
+    expect(first.backup).toBe(null)
+    expect(names(server)).toEqual([])
+    const before = contentOf(server.database)
+    const run = await migrate(server)
+    expect(run.backup).toMatch(/^app\.db-\d{8}T\d{9}Z-0-[0-9a-f-]{36}\.db$/)
+    expect(names(server)).toEqual([run.backup])
+    expect(await backupsOf(server)).toEqual([
+      {
+        name: run.backup,
+        createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+        bytes: statSync(join(folderOf(server), run.backup ?? '')).size,
+        current: 0,
+        runId: run.id,
+      },
+    ])
+    expect(contentOf(join(folderOf(server), run.backup ?? ''))).toEqual(before)
+    // Reading it has left nothing beside it: it is in no journal mode that needs more files.
+    expect(names(server)).toEqual([run.backup])
+    expect((await server.get(`/runs/${run.id}`)).body.backup).toBe(run.backup)
+    expect(await migrate(server)).toMatchObject({ steps: [], backup: null })
+    await server.post('/migrate?dryRun=true')
+    await server.post('/rollback?rehearse=true')
+    expect(names(server)).toHaveLength(1)
+  })
+
+  it('is kept BACKUP_KEEP times, the newest; 0 makes none', async () => {
+    const server = await startServer({ files: CATS, env: { BACKUP_KEEP: '2' } })
+    const made: (string | null)[] = []
+    for (const target of [0, 1, 2]) made.push((await migrate(server, `?target=${target}`)).backup)
+    for (const target of [1, 0])
+      made.push(((await server.post(`/rollback?target=${target}`)).body as unknown as Run).backup)
+    expect(names(server)).toEqual(made.slice(-2).sort())
+    expect((await backupsOf(server)).map(({ current }) => current)).toEqual([1, 2])
+
+    const none = await startServer({ files: CATS, env: { BACKUP_KEEP: '0' } })
+    await migrate(none, '?target=0')
+    expect((await migrate(none)).backup).toBe(null)
+    expect(names(none)).toEqual([])
+  })
+
+  it('fault 35: of a run that changed nothing is deleted: failing runs do not push out the good ones', async () => {
+    const server = await startServer({ files: CATS, env: { BACKUP_KEEP: '3' } })
+    for (const target of [0, 1, 2]) await migrate(server, `?target=${target}`)
+    const good = names(server)
+    expect(good).toHaveLength(2)
+    write(server.migrations, { '0003_bad.up.sql': 'CREATE TABLE dogs (name);\nnonsense;\n' })
+    for (let times = 0; times < 5; times += 1) expect(await server.post('/migrate')).toMatchObject({ status: 422 })
+    expect(names(server)).toEqual(good)
+    write(server.migrations, { '0003_bad.up.sql': ENDLESS })
+    for (let times = 1; times <= 2; times += 1) {
+      const running = server.post('/migrate')
+      await until(() => server.log.filter(({ msg, status }) => msg === '3 bad' && !status).length === 5 + times)
+      expect(names(server)).toHaveLength(3)
+      const [run] = (await server.get('/runs')).body.runs as Run[]
+      await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })
+      expect((await running).body.run?.backup).toBe(null)
+    }
+    expect(names(server)).toEqual(good)
+  })
+
+  it('of a run that died with its server goes when the record is completed', async () => {
+    const server = await startServer({ files: CATS })
+    await migrate(server)
+    write(server.migrations, { '0003_never.up.sql': ENDLESS })
+    const lost = server.post('/migrate').catch(() => null)
+    await server.logged(({ msg }) => msg === '3 never')
+    expect(names(server)).toHaveLength(1)
+    await server.stop('SIGKILL')
+    await lost
+    writeFileSync(
+      join(folderOf(server), '.app.db-20260101T000000000Z-none-01a20ad1-b98f-7153-bca5-5f571b8aa87d.db.tmp'),
+      'half',
+    )
+    writeFileSync(join(folderOf(server), 'own.db'), 'not ours to delete')
+    const next = await startServer({ migrations: server.migrations, database: server.database })
+    await until(() => names(next).join() === 'own.db')
+  })
+
+  it('that cannot be made stops the run before anything is touched, and says how to do without', async () => {
+    const server = await startServer({ files: CATS, env: { BACKUP_DIR: join(import.meta.filename, 'backups') } })
+    await migrate(server, '?target=0')
+    const before = contentOf(server.database)
+    const answer = await server.post('/migrate')
+    expect(answer).toMatchObject({ status: 507, body: { code: 'insufficient-storage', retryable: false } })
+    expect(answer.body.detail).toContain(join(import.meta.filename, 'backups'))
+    expect(answer.body.detail).toContain('BACKUP_KEEP=0')
+    expect(contentOf(server.database)).toEqual(before)
+    expect((await server.get('/runs')).body.runs).toHaveLength(1)
+  })
+
+  it('fault 33: ends though the application writes all the time, and holds what was there at one moment', async () => {
+    const server = await startServer({ files: CATS })
+    await migrate(server, '?target=0')
+    const db = new Sqlite(server.database)
+    db.exec('CREATE TABLE filler (x); CREATE TABLE ticks (n)')
+    const fill = db.prepare('INSERT INTO filler VALUES (?)')
+    db.transaction(() => {
+      for (let n = 0; n < 20_000; n += 1) fill.run('x'.repeat(1_000))
+    })()
+    const tick = db.prepare('INSERT INTO ticks VALUES (?)')
+    let written = 0
+    const writing = setInterval(() => {
+      written += 1
+      tick.run(written)
+    }, 20)
+    const run = await migrate(server)
+    clearInterval(writing)
+    db.close()
+    expect(run).toMatchObject({ status: 'succeeded', to: 2 })
+    const backup = new Sqlite(join(folderOf(server), run.backup ?? ''), { readonly: true })
+    const [count, last] = backup.prepare('SELECT count(*), coalesce(max(n), 0) FROM ticks').raw().get() as number[]
+    expect(count).toBe(last)
+    expect(backup.pragma('integrity_check', { simple: true })).toBe('ok')
+    backup.close()
+  })
+})
+
+it('a folder of backups that cannot be read is told', async () => {
+  const server = await startServer({ files: CATS, env: { BACKUP_DIR: import.meta.filename } })
+  expect(await server.get('/backups')).toMatchObject({ status: 503, body: { code: 'database-unavailable' } })
+  expect(readFileSync(import.meta.filename, 'utf8')).toContain('a folder of backups')
+})

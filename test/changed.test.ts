@@ -1,0 +1,129 @@
+import Sqlite from 'better-sqlite3'
+import { describe, expect, it } from 'vitest'
+import { CATS, write } from './support/folder.ts'
+import { contentOf, query, type Server, startServer } from './support/server.ts'
+
+const edited = { '0001_add_age.up.sql': 'ALTER TABLE cats ADD COLUMN age INTEGER; -- in years\n' }
+
+const log = (server: Server) =>
+  query(
+    server.database,
+    'SELECT migration_id AS id, outcome, checksum, down_sql IS NOT NULL AS kept FROM migration_log',
+  )
+
+describe('fault 15: an applied migration whose file is another now', () => {
+  it('refuses /migrate until POST /repair records what it is', async () => {
+    const server = await startServer({ files: CATS })
+    await server.post('/migrate?target=1')
+    write(server.migrations, edited)
+    expect(await server.post('/migrate')).toMatchObject({
+      status: 409,
+      body: { code: 'checksum-mismatch', migrations: [{ id: 1, name: 'add_age' }] },
+    })
+    const before = contentOf(server.database)
+    expect((await server.post('/repair?dryRun=true')).body).toMatchObject({ status: 'planned', steps: [{ id: 1 }] })
+    expect(contentOf(server.database)).toEqual(before)
+    const { status, body } = await server.post('/repair')
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      kind: 'repair',
+      status: 'succeeded',
+      from: 1,
+      to: 1,
+      steps: [{ id: 1, name: 'add_age', direction: 'up', status: 'recorded', statements: null, durationMs: null }],
+      schemaChanges: { created: [], dropped: [], altered: [] },
+    })
+    expect(contentOf(server.database)).toEqual(before)
+    expect(log(server)).toMatchObject([
+      { outcome: 'done' },
+      { outcome: 'done' },
+      { id: 1, outcome: 'recorded', kept: 1 },
+    ])
+    expect((await server.get('/migrations')).body).toMatchObject({ state: 'pending' })
+    expect((await server.post('/repair')).body).toMatchObject({ status: 'succeeded', steps: [] })
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
+    expect((await server.get(`/runs/${body.id}`)).body).toEqual(body)
+  })
+
+  it('of an adopted database is known by its name, and takes the new one', async () => {
+    const server = await startServer({ files: CATS })
+    const db = new Sqlite(server.database)
+    db.exec(`CREATE TABLE migrations (id INTEGER PRIMARY KEY, name TEXT NOT NULL, inserted_at TEXT NOT NULL);
+      CREATE TABLE cats (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+      INSERT INTO migrations VALUES (0, 'initial', '2025-03-09 19:23:08')`)
+    db.close()
+    expect((await server.get('/migrations')).body).toMatchObject({ state: 'changed' })
+    expect(await server.post('/migrate')).toMatchObject({ status: 409, body: { code: 'checksum-mismatch' } })
+    expect(await server.post('/repair', {})).toMatchObject({
+      status: 200,
+      body: { steps: [{ id: 0, name: 'init_db' }] },
+    })
+    expect(query(server.database, 'SELECT * FROM migrations')).toEqual([
+      { id: 0, name: 'init_db', inserted_at: '2025-03-09 19:23:08' },
+    ])
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
+  })
+})
+
+describe('POST /baseline', () => {
+  it('records what is there already as applied, without running it', async () => {
+    const server = await startServer({ files: CATS })
+    const db = new Sqlite(server.database)
+    db.exec('CREATE TABLE cats (id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INTEGER)')
+    db.close()
+    expect((await server.post('/baseline?target=1&dryRun=true')).body).toMatchObject({ status: 'planned', to: 1 })
+    const { status, body } = await server.post('/baseline?target=1', { headers: { accept: 'application/json' } })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      kind: 'baseline',
+      status: 'succeeded',
+      from: null,
+      to: 1,
+      steps: [
+        { id: 0, status: 'recorded' },
+        { id: 1, status: 'recorded' },
+      ],
+    })
+    expect(log(server)).toMatchObject([
+      { id: 0, outcome: 'recorded', kept: 0 },
+      { id: 1, outcome: 'recorded', kept: 1 },
+    ])
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 1, state: 'pending' })
+    expect((await server.post('/migrate')).body).toMatchObject({ to: 2, steps: [{ id: 2, status: 'done' }] })
+    // The rollback of a recorded one works as that of any other.
+    expect((await server.post('/rollback?target=0')).body).toMatchObject({ status: 'succeeded', to: 0 })
+  })
+
+  it('is refused where something is applied, for what is no target, and without one', async () => {
+    const server = await startServer({ files: CATS })
+    for (const wrong of [
+      '',
+      '?target=3',
+      '?target=-1',
+      '?target=x',
+      '?target=0&target=1',
+      '?steps=1',
+      '?atomic=true',
+    ]) {
+      const answer = await server.post(`/baseline${wrong}`)
+      expect(answer, wrong).toMatchObject({ status: 400, body: { code: 'invalid-request' } })
+    }
+    expect(await server.post('/baseline?target=1&from=0')).toMatchObject({ status: 412 })
+    await server.post('/migrate?target=0')
+    expect(await server.post('/baseline?target=1')).toMatchObject({ status: 409, body: { code: 'not-empty' } })
+    write(server.migrations, { 'typo.sql': '' })
+    for (const path of ['/baseline?target=1', '/repair'])
+      expect(await server.post(path)).toMatchObject({ status: 422, body: { code: 'invalid-migrations' } })
+    expect(log(server)).toHaveLength(1)
+  })
+})
+
+it('repair, baseline and restore take an admin', async () => {
+  const server = await startServer({ files: CATS, env: { MIGRATE_TOKEN: 'migrate-0123456789abcdef' } })
+  const headers = { authorization: 'Bearer migrate-0123456789abcdef' }
+  for (const path of ['/repair', '/baseline?target=0', '/backups/x.db/restore', '/rollback']) {
+    expect(await server.post(path), path).toMatchObject({ status: 401 })
+    expect(await server.post(path, { headers }), path).toMatchObject({ status: 403, body: { code: 'forbidden' } })
+  }
+  expect((await server.get('/backups', headers)).body).toEqual({ backups: [] })
+})

@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest'
+import type { Run } from '../src/core/migration.ts'
+import { busy, CATS, ENDLESS } from './support/folder.ts'
+import { childrenOf, isAlive, query, type Server, startServer, until } from './support/server.ts'
+
+const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
+
+async function runs(server: Server, query = ''): Promise<{ runs: Run[]; next: string | null }> {
+  const { body } = await server.get(`/runs${query}`)
+  return body as unknown as { runs: Run[]; next: string | null }
+}
+
+describe('GET /runs', () => {
+  it('lists the runs that had steps, the newest first, in pages, and after a restart too', async () => {
+    const server = await startServer({ files: CATS, env: { ADMIN_TOKEN: 'ops:0123456789abcdef' } })
+    const authorization = 'Bearer 0123456789abcdef'
+    const post = async (path: string) =>
+      (await server.post(path, { headers: { authorization } })).body as unknown as Run
+    const made = [await post('/migrate?target=0'), await post('/migrate'), await post('/rollback?target=1')]
+    expect(await post('/migrate?target=1')).toMatchObject({ steps: [], status: 'succeeded' })
+    expect(await post('/migrate?dryRun=true')).toMatchObject({ status: 'planned' })
+
+    const next = await startServer({ migrations: server.migrations, database: server.database })
+    for (const asked of [server, next]) {
+      const page = async (query: string) => (await asked.get(`/runs${query}`, { authorization })).body
+      expect(await page('')).toEqual({ runs: [...made].reverse(), next: null })
+      const first = await page('?limit=2')
+      expect(first).toEqual({ runs: [made[2], made[1]], next: made[1]?.id })
+      expect(await page(`?limit=2&before=${first.next}`)).toEqual({ runs: [made[0]], next: null })
+      for (const run of made) expect((await asked.get(`/runs/${run.id}`, { authorization })).body).toEqual(run)
+    }
+    expect(made.map(({ actor, kind, from, to }) => [actor, kind, from, to])).toEqual([
+      ['ops', 'migrate', null, 0],
+      ['ops', 'migrate', 0, 2],
+      ['ops', 'rollback', 2, 1],
+    ])
+  })
+
+  it('tells a failed run with its error, and what is not there is 404', async () => {
+    const server = await startServer({ files: { ...FIRST, '0001_bad.up.sql': 'nonsense;' } })
+    const { body } = await server.post('/migrate')
+    expect((await server.get(`/runs/${body.run?.id}`)).body).toEqual(body.run)
+    expect(body.run).toMatchObject({ status: 'failed', error: { code: 'migration-failed', line: 1 } })
+    expect(await server.get('/runs/nobody')).toMatchObject({ status: 404, body: { code: 'not-found' } })
+    const before = '01a20ad1-b98f-7153-bca5-5f571b8aa87d'
+    expect((await server.get(`/runs/${before}`)).status).toBe(404)
+    for (const wrong of ['limit=0', 'limit=101', 'limit=-1', 'before=x', 'after=1']) {
+      expect(await server.get(`/runs?${wrong}`), wrong).toMatchObject({
+        status: 400,
+        body: { code: 'invalid-request' },
+      })
+    }
+  })
+
+  it('tells what runs and what waits, of another server what runs', async () => {
+    const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': busy(10) } })
+    const other = await startServer({ migrations: server.migrations, database: server.database })
+    const running = server.post('/migrate')
+    await server.logged(({ msg }) => msg === '1 busy')
+    const waiting = server.post('/rollback?wait=60&target=0')
+    await until(async () => (await runs(server)).runs.length === 2)
+    expect((await runs(server)).runs.map(({ kind, status }) => `${kind} ${status}`)).toEqual([
+      'rollback queued',
+      'migrate running',
+    ])
+    expect((await runs(server)).runs[1]?.steps.map(({ status }) => status)).toEqual(['done', 'running'])
+    const [seen] = (await runs(other)).runs
+    expect(seen).toMatchObject({ status: 'running', kind: 'migrate' })
+    expect(await other.get(`/runs/${seen?.id}`)).toMatchObject({ status: 200, body: { status: 'running' } })
+    expect((await running).body).toMatchObject({ id: seen?.id, status: 'succeeded' })
+    expect((await waiting).body).toMatchObject({ code: 'no-rollback' })
+  })
+})
+
+describe('a run whose server died', () => {
+  it('fault 24: is told as interrupted by the next server, with what it had done, and is recorded so', async () => {
+    const files = { ...FIRST, '0001_more.up.sql': 'CREATE TABLE more (x);', '0002_never.up.sql': ENDLESS }
+    const server = await startServer({ files })
+    const lost = server.post('/migrate').catch(() => 'lost')
+    await server.logged(({ msg }) => msg === '2 never')
+    const id = (await runs(server)).runs[0]?.id ?? ''
+    const children = server.children()
+    await server.stop('SIGKILL')
+    expect(await lost).toBe('lost')
+    await until(() => !children.some(isAlive))
+
+    const next = await startServer({ migrations: server.migrations, database: server.database })
+    const expected = {
+      id,
+      status: 'interrupted',
+      from: null,
+      to: 1,
+      steps: [{ status: 'done' }, { status: 'done' }, { status: 'failed', name: 'never' }],
+      error: { code: 'shutting-down' },
+    }
+    expect((await next.get(`/runs/${id}`)).body).toMatchObject(expected)
+    const recorded = () => query(server.database, 'SELECT status, to_id FROM migration_runs')
+    await until(() => JSON.stringify(recorded()) === '[{"status":"interrupted","to_id":1}]')
+    expect((await next.get(`/runs/${id}`)).body).toMatchObject(expected)
+    expect((await next.post('/migrate?target=1')).body).toMatchObject({ status: 'succeeded', steps: [] })
+  })
+
+  it('is never told as interrupted while it is alive in another server', async () => {
+    const server = await startServer({ files: { ...FIRST, '0001_never.up.sql': ENDLESS } })
+    const running = server.post('/migrate').catch(() => null)
+    await server.logged(({ msg }) => msg === '1 never')
+    const next = await startServer({ migrations: server.migrations, database: server.database })
+    await next.get('/migrations')
+    for (let times = 0; times < 20; times += 1) {
+      expect((await runs(next)).runs.map(({ status }) => status)).toEqual(['running'])
+    }
+    expect(query(server.database, 'SELECT status FROM migration_runs')).toEqual([{ status: 'running' }])
+    await server.stop('SIGKILL')
+    await running
+    await until(async () => (await runs(next)).runs[0]?.status === 'interrupted')
+  })
+
+  it('had done all that it was asked for, when only its end was missing', async () => {
+    const server = await startServer({ files: CATS })
+    const { body } = await server.post('/migrate')
+    await server.stop()
+    // As if it had been killed between its last commit and its end.
+    const Sqlite = (await import('better-sqlite3')).default
+    const db = new Sqlite(server.database)
+    db.exec(`UPDATE migration_runs SET status = 'running', finished_at = NULL, to_id = NULL`)
+    db.close()
+    const next = await startServer({ migrations: server.migrations, database: server.database })
+    const run = (await next.get(`/runs/${body.id}`)).body
+    expect(run).toMatchObject({ status: 'succeeded', error: null, to: 2 })
+    await until(() => childrenOf(next.process.pid ?? 0).length > 0)
+    await until(
+      () => JSON.stringify(query(server.database, 'SELECT status FROM migration_runs')) === '[{"status":"succeeded"}]',
+    )
+  })
+})
