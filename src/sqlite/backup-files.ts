@@ -9,7 +9,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { MigrationError } from '../core/errors.ts'
 import type { Backup } from '../core/migration.ts'
 import type { BackupPlace } from './messages.ts'
@@ -77,6 +77,8 @@ export function leftovers(folder: string, database: string): string[] {
 
 /** Removes a database file with all that SQLite keeps beside it. */
 export function removeDatabase(path: string): void {
+  // Where the folder is none, there is nothing to remove.
+  if (!isFolder(dirname(path))) return
   for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${end}`, { force: true })
 }
 

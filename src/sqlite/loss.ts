@@ -1,5 +1,6 @@
 import Sqlite, { type Database } from 'better-sqlite3'
 import type { RowCount } from '../core/migration.ts'
+import { shadowTables } from './schema-changes.ts'
 import { OURS } from './tables.ts'
 
 /** The rows of each table of the user's, by its name. */
@@ -33,11 +34,21 @@ export function lostBetween(live: string, restored: string): RowCount[] {
   }
 }
 
+/** The tables of the user's that can be read: not those of a virtual table whose module is not loaded here. */
 function tablesOf(db: Database, schema: 'main' | 'restored'): string[] {
-  const ours = OURS.map((table) => `'${table}'`).join()
-  const sql = `SELECT name FROM pragma_table_list WHERE schema = ? AND type IN ('table', 'virtual')
-    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(name) NOT IN (${ours}) ORDER BY name`
-  return db.prepare(sql).pluck().all(schema) as string[]
+  const hidden = new Set<string>([...OURS, ...shadowTables(db, schema)])
+  const sql = `SELECT name FROM ${schema}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name`
+  const names = db.prepare(sql).pluck().all() as string[]
+  return names.filter((name) => !hidden.has(name.toLowerCase()) && isReadable(db, schema, name))
+}
+
+function isReadable(db: Database, schema: string, table: string): boolean {
+  try {
+    db.prepare(`SELECT 1 FROM ${schema}.${quote(table)}`)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function countOf(db: Database, schema: string, table: string): number {

@@ -33,11 +33,15 @@ export function changesBetween(before: Objects, after: Objects): SchemaChanges {
   }
 }
 
-function shadowTables(db: Database): string[] {
-  const virtual = `SELECT 1 FROM main.sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%' LIMIT 1`
+/** The names, in lower case, of the tables in which virtual tables keep their content. */
+export function shadowTables(db: Database, schema = 'main'): string[] {
+  const virtual = `SELECT 1 FROM ${schema}.sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%' LIMIT 1`
   if (db.prepare(virtual).get() === undefined) return []
   try {
-    return db.prepare(`SELECT lower(name) FROM pragma_table_list WHERE type = 'shadow'`).pluck().all() as string[]
+    return db
+      .prepare(`SELECT lower(name) FROM pragma_table_list WHERE schema = ? AND type = 'shadow'`)
+      .pluck()
+      .all(schema) as string[]
   } catch {
     // A virtual table whose module is not loaded here makes the list fail; its content is then told like any table.
     return []
