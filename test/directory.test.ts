@@ -264,6 +264,8 @@ it.each<[string, string, string[] | null]>([
   ['a.ts', 'export const text = `export function up() {}`', ['text']],
   ['a.mjs', '// export function up() {}\nexport default 1', ['default']],
   ['a.js', 'module.exports = { up, down }', ['down', 'up']],
+  ['a.js', 'module.exports = { up(db) { db.exec(`x`) }, down(db) {} }', ['down', 'up']],
+  ['a.js', 'module.exports = { up: (db) => {}, "down": function (db) {} }', ['down', 'up']],
   ['a.js', 'export const up = () => /[}]/.test("}")', ['up']],
   ['a.mjs', 'export function up() {', null],
 ])('finds what a module exports without running it: %s %j', (file, source, expected) => {

@@ -13,6 +13,12 @@ describe('a module is undone, and its file is named, when', () => {
   it.each([
     ['it throws', `throw new Error('boom')`, /^0001_code\.mjs: boom$/],
     ['it throws what is no error', `throw Object.create(null)`, /no error/],
+    [
+      'it throws what cannot be read',
+      `throw Object.defineProperty(new Error('x'), 'message', { get() { throw 1 } })`,
+      /no error/,
+    ],
+    ['it throws a code that is none', `throw Object.assign(new Error('odd'), { code: { toString: null } })`, /odd/],
     ['it throws what is too long to tell', `throw new Error('x'.repeat(1_000_000))`, /^.{500,600}…$/],
     ['it returns a promise', `return Promise.resolve()`, /promise/],
     ['it returns what acts like a promise', `return Object.assign(() => {}, { then() {} })`, /promise/],

@@ -14,7 +14,16 @@ export function exportsOf(source: string, file: string): ReadonlySet<string> | n
     return new Set(found.flatMap((one) => (!('name' in one) || one.typeOnly || one.name === null ? [] : one.name)))
   }
   const { exports } = attempt(() => parseCommonJs(source)) ?? {}
-  return exports === undefined ? null : new Set(exports)
+  return exports === undefined ? null : new Set([...exports, ...literalExports(source)])
+}
+
+/**
+ * The functions of a migration in `module.exports = { … }`, of which the lexer sees no methods. One too many is told when it
+ * is to run; one too few would be a rollback that nobody knows of.
+ */
+function literalExports(source: string): string[] {
+  if (!/\bmodule\s*\.\s*exports\s*=\s*\{/.test(source)) return []
+  return ['up', 'down'].filter((name) => new RegExp(`[{,\\s'"]${name}['"]?\\s*[(:,}]`).test(source))
 }
 
 function attempt<T>(parse: () => T): T | undefined {

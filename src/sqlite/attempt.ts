@@ -103,7 +103,8 @@ export function forbidden(message: string): MigrationError {
 
 /** Whether SQLite itself has said so. */
 export function isSqliteError(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_')
+  // Not by its class: a library's user may have another copy of better-sqlite3.
+  return error instanceof Error && 'code' in error && /^SQLITE_/.test(typeof error.code === 'string' ? error.code : '')
 }
 
 /** Milliseconds to a thousandth. */

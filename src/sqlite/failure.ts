@@ -35,14 +35,14 @@ export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
 const MOST_MESSAGE = 500
 
 function briefly(error: unknown): string {
-  const message = error instanceof Error ? String(error.message) : worded(error)
+  const message = worded(error)
   return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message
 }
 
 /** A module may throw anything, also what cannot be made a string. */
 function worded(thrown: unknown): string {
   try {
-    return String(thrown)
+    return String(thrown instanceof Error ? thrown.message : thrown)
   } catch {
     return 'it threw something that is no error'
   }

@@ -81,8 +81,9 @@ export class Ledger {
   /** The down SQL as it was when the migration was applied last; `null` where none was kept. */
   keptDown(id: number): string | null {
     if (!this.keepsLog) return null
-    const sql = `SELECT down_sql FROM main.migration_log
-      WHERE migration_id = ? AND direction = 'up' AND outcome IN ${SUCCESSES} ORDER BY id DESC LIMIT 1`
+    // Under another name it was applied by another program, which keeps no log.
+    const sql = `SELECT CASE WHEN name = (SELECT name FROM main.migrations m WHERE m.id = migration_id) THEN down_sql END
+      FROM main.migration_log WHERE migration_id = ? AND direction = 'up' AND outcome IN ${SUCCESSES} ORDER BY id DESC LIMIT 1`
     return (this.#statement(sql).pluck().get(id) as string | null | undefined) ?? null
   }
 

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Sqlite, { type Database } from 'better-sqlite3'
+import { expect, it } from 'vitest'
+import { CATS, ENDLESS, write } from './support/folder.ts'
+import { isAlive, query, type Server, startServer, until } from './support/server.ts'
+
+/** Begins a transaction of the application, which waits for its turn. */
+function hold(db: Database): void {
+  db.pragma('busy_timeout = 20000')
+  db.exec('BEGIN IMMEDIATE')
+}
+
+/** The runner that has the run: it has told that `step` runs. */
+async function working(server: Server, step: string): Promise<void> {
+  await server.logged(({ msg, status }) => msg === step && status === undefined)
+}
+
+it('what a killed run has done is told though the application holds the write lock, and recorded later', async () => {
+  const server = await startServer({
+    files: { ...CATS, '0003_slow.mjs': SLOW },
+    env: { LOCK_TIMEOUT: '1', RUN_TIMEOUT: '3' },
+  })
+  await server.post('/migrate?target=2')
+  const application = new Sqlite(server.database)
+  const running = server.post('/migrate')
+  await working(server, '3 slow')
+  // The step holds the write lock until its process dies, and the application has it then.
+  hold(application)
+  const answer = await running
+  expect(answer).toMatchObject({ status: 422, body: { code: 'timed-out', run: { status: 'timed-out', to: 2 } } })
+  expect(answer.body.run?.steps).toMatchObject([{ id: 3, status: 'failed' }])
+  expect((await server.get(`/runs/${answer.body.run?.id}`)).body).toMatchObject({ status: 'timed-out' })
+  expect(query(server.database, 'SELECT status FROM migration_runs ORDER BY id')).toEqual([
+    { status: 'succeeded' },
+    { status: 'running' },
+  ])
+  application.exec('ROLLBACK')
+  application.close()
+  await server.post('/rollback')
+  expect(query(server.database, 'SELECT status FROM migration_runs ORDER BY id')).toEqual([
+    { status: 'succeeded' },
+    { status: 'interrupted' },
+    { status: 'succeeded' },
+  ])
+})
+
+it('a rollback by steps that is killed beside such an application is not told as what curl would retry', async () => {
+  const server = await startServer({
+    files: {
+      ...CATS,
+      '0001_remove_age.down.sql': ENDLESS,
+    },
+    env: { LOCK_TIMEOUT: '1' },
+  })
+  await server.post('/migrate')
+  const application = new Sqlite(server.database)
+  const running = server.post('/rollback?steps=2')
+  await working(server, '1 remove_age')
+  for (const runner of server.children()) process.kill(runner, 'SIGKILL')
+  hold(application)
+  expect(await running).toMatchObject({
+    status: 409,
+    body: { code: 'rollback-incomplete', run: { to: 1, steps: [{ status: 'done' }, { status: 'failed' }] } },
+  })
+  application.close()
+})
+
+it('a reader of the application does not hold up the answer after a failed step', async () => {
+  const server = await startServer({ files: CATS, env: { LOCK_TIMEOUT: '600' } })
+  await server.post('/migrate')
+  const reader = new Sqlite(server.database, { readonly: true })
+  reader.exec('BEGIN')
+  reader.prepare('SELECT count(*) FROM cats').get()
+  write(server.migrations, { '0003_bad.up.sql': 'INSERT INTO cats (name) VALUES (1);\nnonsense;' })
+  expect(await server.post('/migrate')).toMatchObject({ status: 422, body: { code: 'migration-failed' } })
+  reader.close()
+})
+
+it('what a migration has started is ended with its runner, and holds nothing up', async () => {
+  const server = await startServer({ files: { ...CATS, '0003_slow.mjs': SLOW } })
+  const running = server.post('/migrate')
+  await working(server, '3 slow')
+  const line = await server.logged(({ output }) => String(output).startsWith('started '))
+  const started = Number(String(line.output).split(' ')[1])
+  expect(isAlive(started)).toBe(true)
+  const [run] = (await server.get('/runs')).body.runs as { id: string }[]
+  expect((await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })).status).toBe(202)
+  expect(await running).toMatchObject({ status: 409, body: { code: 'cancelled' } })
+  await until(() => !isAlive(started))
+  expect(readFileSync(join(server.migrations, '0003_slow.mjs'), 'utf8')).toBe(SLOW)
+})
+
+/** Starts a process that has what it prints to for as long as it lives, then computes without end. */
+const SLOW = `import { spawn } from 'node:child_process'
+import { writeSync } from 'node:fs'
+export function up(db) {
+  const child = spawn('sleep', ['1000'], { stdio: ['ignore', 'inherit', 'inherit'] })
+  writeSync(1, 'started ' + child.pid + '\\n')
+  db.exec("CREATE TABLE slow (x)")
+  db.exec(${JSON.stringify(ENDLESS)})
+}
+`
