@@ -59,6 +59,8 @@ describe('the environment', () => {
     [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL=loud.*info/],
     [{ AUTH: 'none' }, /^AUTH=none.*off/],
     [{ RUN_TIMEOUT: '0' }, /^RUN_TIMEOUT=0/],
+    [{ BACKUP_KEEP: '-1' }, /^BACKUP_KEEP=-1/],
+    [{ BACKUP_KEEP: 'all' }, /^BACKUP_KEEP=all/],
     [{ LOCK_TIMEOUT: '1s' }, /^LOCK_TIMEOUT=1s/],
     [{ SHUTDOWN_TIMEOUT: '1e3' }, /^SHUTDOWN_TIMEOUT=1e3/],
     [{ HOST: '0.0.0.0' }, /^HOST=0\.0\.0\.0.*AUTH=off/],

@@ -192,6 +192,87 @@ export function engineContract(name: string, newPlace: () => Place): void {
       expect(await run(engine, [up(1, 'CREATE TABLE b (x)')])).toMatchObject({ error: null, from: 0, to: 1 })
     })
 
+    it('records the steps of a baseline and of a repair without running them, all or none', async () => {
+      const engine = newPlace().open()
+      const known = [up(0, ''), up(1, '')].map((step) => ({ ...step, source: null, keep: 'DROP TABLE b' }))
+      const baseline = await engine.execute(order({ kind: 'baseline' }), () => known, conduct())
+      expect(baseline).toMatchObject({ error: null, from: null, to: 1, schemaChanges: { created: [] } })
+      expect(baseline.steps.map(({ status }) => status)).toEqual(['recorded', 'recorded'])
+      const renamed = [{ ...up(1, ''), source: null, name: 'other', checksum: 'sha256:other' }]
+      expect(await engine.execute(order({ kind: 'repair' }), () => renamed, conduct())).toMatchObject({
+        error: null,
+        to: 1,
+      })
+      expect((await engine.read('immediate')).applied).toMatchObject([
+        { id: 0, name: 'm0', checksum: 'sha256:0', keptDown: true },
+        { id: 1, name: 'other', checksum: 'sha256:other', keptDown: false },
+      ])
+      const missing = [up(0, ''), up(5, '')].map((step) => ({ ...step, source: null, name: 'x' }))
+      const refused = await engine.execute(order({ kind: 'repair' }), () => missing, conduct())
+      expect(refused.error).toMatchObject({ code: 'history-moved' })
+      expect((await engine.read('immediate')).applied.map(({ name }) => name)).toEqual(['m0', 'other'])
+    })
+
+    it('remembers the runs that had steps, for every other engine too', async () => {
+      const { open } = newPlace()
+      const [engine, other] = [open(), open()]
+      expect(await other.runs(10, null)).toEqual([])
+      const asked = order({ kind: 'migrate', parameters: { target: 0 } })
+      const outcome = await engine.execute(asked, () => [up(0, 'CREATE TABLE a (x)')], conduct())
+      await run(engine, [])
+      const { kind, actor, requestId, createdAt, id } = asked
+      const [told] = await other.runs(10, null)
+      expect(told).toMatchObject({ id, kind, actor, requestId, createdAt, status: 'succeeded', from: null, to: 0 })
+      expect(told?.steps).toEqual(outcome.steps)
+      expect(await other.run(id)).toEqual(told)
+      expect(await other.runs(10, id)).toEqual([])
+      expect(await other.run(randomUUID())).toBe(null)
+      await other.recover()
+      expect(await other.runs(10, null)).toEqual([told])
+    })
+
+    it('rehearses with a copy, of which nothing is left', async () => {
+      const engine = newPlace().open()
+      await run(engine, [up(0, 'CREATE TABLE a (x); INSERT INTO a VALUES (1)')])
+      const before = await engine.read('immediate')
+      for (let times = 0; times < 2; times += 1) {
+        const steps = [up(1, 'CREATE TABLE b (x); INSERT INTO b VALUES (1), (2); DELETE FROM a')]
+        const outcome = await engine.rehearse(order(), () => steps, conduct())
+        expect(outcome).toMatchObject({
+          error: null,
+          from: 0,
+          to: 1,
+          backup: null,
+          schemaChanges: { created: ['table b'] },
+        })
+        expect(outcome.rowCounts).toEqual([
+          { table: 'a', before: 1, after: 0 },
+          { table: 'b', before: null, after: 2 },
+        ])
+        expect(await engine.read('immediate')).toBe(before)
+      }
+      expect(await engine.runs(10, null)).toHaveLength(1)
+    })
+
+    it('backs up before the first step, and restores whole', async () => {
+      const { open } = newPlace()
+      const [engine, other] = [open(), open()]
+      await run(engine, [up(0, 'CREATE TABLE a (x)')])
+      const { backup } = await run(engine, [up(1, 'CREATE TABLE b (x)')])
+      expect(await other.backups()).toMatchObject([{ name: backup, current: 0 }])
+      const agreed: unknown[] = []
+      const agree = ({ applied }: { applied: readonly unknown[] }) => void agreed.push(applied.length)
+      const outcome = await other.restore(order({ kind: 'restore' }), backup ?? '', agree, conduct())
+      expect(agreed).toEqual([2])
+      expect(outcome).toMatchObject({ error: null, from: 1, to: 0, schemaChanges: { dropped: ['table b'] } })
+      expect((await engine.read('immediate')).applied.map(({ id }) => id)).toEqual([0])
+      expect(await engine.runs(10, null)).toHaveLength(3)
+      await expect(engine.restore(order({ kind: 'restore' }), 'no.db', () => {}, conduct())).rejects.toMatchObject({
+        code: 'not-found',
+      })
+      expect(await run(engine, [up(1, 'CREATE TABLE b (x)')])).toMatchObject({ error: null, to: 1 })
+    })
+
     it('can say whether its database could be read and written', async () => {
       const { open, openBroken } = newPlace()
       await open().check()

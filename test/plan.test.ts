@@ -37,6 +37,12 @@ function migrate(other: Partial<Request & { kind: 'migrate' }> = {}): Request {
   return { kind: 'migrate', target: null, from: null, atomic: false, ...other }
 }
 
+function baseline(target: number, from: number | null = null): Request {
+  return { kind: 'baseline', target, from }
+}
+
+const REPAIR: Request = { kind: 'repair', from: null }
+
 function rollback(other: Partial<Request & { kind: 'rollback' }> = {}): Request {
   return {
     kind: 'rollback',
@@ -112,6 +118,18 @@ describe('the plan of', () => {
     ['migrate when ahead', directory('0', '1'), [0, 1, 2, 3], migrate(), ''],
     ['migrate on a history with a hole', THREE, [0, 2], migrate(), 'history-gap'],
     ['migrate on a history that begins late', THREE, [1], migrate(), 'history-gap'],
+    ['baseline on nothing', THREE, [], baseline(1), '0 up, 1 up'],
+    ['baseline on something', THREE, [0], baseline(1), 'not-empty'],
+    ['baseline above the directory', THREE, [], baseline(3), 'invalid-request'],
+    ['baseline to -1', THREE, [], baseline(-1), 'invalid-request'],
+    ['baseline from another', THREE, [], baseline(1, 0), 'precondition-failed'],
+    ['baseline with a problem', PROBLEM, [], baseline(1), 'invalid-migrations'],
+    ['repair of a changed migration', THREE, [0, CHANGED, 2], REPAIR, '1 up'],
+    ['repair of an adopted row of another name', THREE, [applied(0, { checksum: null, name: 'x' })], REPAIR, '0 up'],
+    ['repair of nothing', THREE, [0, 1], REPAIR, ''],
+    ['repair when ahead', directory('0', '1'), [0, CHANGED, 2], REPAIR, '1 up'],
+    ['repair with a hole', THREE, [0, 2], REPAIR, 'history-gap'],
+    ['repair with a problem', PROBLEM, [CHANGED], REPAIR, 'invalid-migrations'],
     ['rollback on nothing', THREE, [], rollback(), ''],
     ['rollback on nothing by many', THREE, [], rollback({ steps: 5 }), ''],
     ['rollback', THREE, [0, 1, 2], rollback(), '2 down'],

@@ -2,6 +2,7 @@ import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { openGuarded } from './database.ts'
 import { failure } from './failure.ts'
+import { holdTo, refuseGhost } from './ghost.ts'
 import { isBusyConnection } from './module.ts'
 
 /** A database that a runner has claimed. */
@@ -18,6 +19,7 @@ export function openForRun({ database, lockTimeoutMs }: Claimed, pageSize?: numb
     if (pageSize !== undefined) db.pragma(`page_size = ${pageSize}`)
     switchToWal(db, lockTimeoutMs)
     db.pragma('synchronous = FULL')
+    holdTo(db)
     // Once, and not back and forth with each step.
     db.pragma('foreign_keys = OFF')
     return db
@@ -59,12 +61,28 @@ export function openAnew(db: Database, { database, lockTimeoutMs }: Claimed): Da
     // A module has left an iterator open. Its transaction is rolled back, and this process ends soon.
     if (!isBusyConnection(error)) throw error
   }
-  // What a failed step has left in the WAL would keep a full disk full. Readers only put it off: nobody waits for them.
-  const fresh = openGuarded(database, { timeout: 0 })
+  const fresh = openGuarded(database, { timeout: lockTimeoutMs })
   fresh.pragma('synchronous = FULL')
-  fresh.pragma('wal_checkpoint(TRUNCATE)')
-  fresh.pragma(`busy_timeout = ${lockTimeoutMs}`)
+  cutWal(fresh)
   return fresh
+}
+
+/**
+ * Has all that is committed in the file itself, and nothing in the WAL: on a full disk, what a failed step has left there can
+ * then be cut off again, and a file that is put in this one's place does not get its pages. Readers only put it off: nobody
+ * waits for them. Gives what kept it from being done.
+ */
+export function cutWal(db: Database): MigrationError | null {
+  const patience = db.pragma('busy_timeout', { simple: true })
+  try {
+    db.pragma('busy_timeout = 0')
+    db.pragma('wal_checkpoint(TRUNCATE)')
+    return null
+  } catch (error) {
+    return failure(error, 'internal')
+  } finally {
+    db.pragma(`busy_timeout = ${patience}`)
+  }
 }
 
 /** How often it is tried to record the end of a run, each time for as long as LOCK_TIMEOUT. */
@@ -76,6 +94,7 @@ const RECORD_TRIES = 5
  */
 export function record(db: Database, write: () => void, tries = RECORD_TRIES): void {
   try {
+    refuseGhost(db)
     db.transaction(write).immediate()
   } catch (error) {
     const locked = failure(error, 'internal').code === 'database-locked'

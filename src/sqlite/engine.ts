@@ -65,7 +65,7 @@ export function sqliteEngine(
     conduct: Conduct,
     rest: Pick<Execution, 'claim' | 'assign' | 'settle'>,
   ): Promise<Outcome> => {
-    refuseUnwritable(file())
+    refuseUnwritable(file(), options.environment.SQLITE_TMPDIR)
     probed = null
     const executed = execute({ ...options, order, conduct, runner, ...rest })
     executing.add(executed)
@@ -130,7 +130,7 @@ export function sqliteEngine(
       if (existsSync(copy)) await askOnce(fork(), { ...claim, database: copy }, { type: 'sweep' })
     },
     check: async () => {
-      refuseUnwritable(file())
+      refuseUnwritable(file(), options.environment.SQLITE_TMPDIR)
       await record.read('immediate')
     },
     close: async () => {

@@ -8,7 +8,13 @@ const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
     'database-locked',
     'another program holds the database; try again when it has finished',
   ],
-  [/^SQLITE_FULL/, 'insufficient-storage', 'the disk is full; free some space, then try again'],
+  // On a full disk, the index of the WAL cannot be made.
+  [/^SQLITE_(FULL|IOERR_SHMSIZE)/, 'insufficient-storage', 'the disk is full; free some space, then try again'],
+  [
+    /^SQLITE_IOERR_GETTEMPPATH/,
+    'database-unavailable',
+    'there is no folder for temporary files; set SQLITE_TMPDIR to one that can be written',
+  ],
   [/^SQLITE_IOERR/, 'internal', 'the disk failed; look at the kernel log, then try again'],
   [/^SQLITE_(NOTADB|CORRUPT$|CORRUPT_INDEX)/, 'database-unavailable', 'the file is damaged or no database; restore it'],
   [

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { MigrationError } from '../core/errors.ts'
 
@@ -22,23 +22,45 @@ function isLink(path: string): boolean {
   }
 }
 
-/** A file that may be opened may still refuse the first write; so the permissions are asked, which opens nothing. */
-export function refuseUnwritable(file: string): void {
+/**
+ * A file that may be opened may still refuse the first write; so the permissions are asked, which opens nothing: those of the
+ * file and of what SQLite keeps beside it, of the folder, and of the folder for temporary files where one is named.
+ */
+export function refuseUnwritable(file: string, temporary: string | undefined): void {
   let folder = dirname(file)
   while (!existsSync(folder)) folder = dirname(folder)
-  const paths = existsSync(file) ? [folder, file] : [folder]
-  for (const path of paths) {
+  refuseOther('folder', folder)
+  if (temporary) refuseOther('folder', temporary)
+  if (!existsSync(file)) return
+  refuseOther('file', file)
+  for (const end of ['-wal', '-shm', '-journal', '.lock']) {
+    const beside = `${file}${end}`
+    if (!existsSync(beside)) continue
+    likeItsFile(beside, file)
+    refuseOther('file', beside)
+  }
+}
+
+function refuseOther(kind: 'file' | 'folder', path: string): void {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK)
+    const found = statSync(path)
+    if (kind === 'file' ? !found.isFile() : !found.isDirectory()) throw new Error('it is of the wrong kind')
+  } catch (error) {
+    const advice = `${path} is no ${kind} that can be read and written; mend its permissions or its mount`
+    throw new MigrationError('database-unavailable', advice, {}, { cause: error })
+  }
+}
+
+/** SQLite makes the files beside a database with the permissions that it has at that moment; they are mended with it. */
+function likeItsFile(path: string, file: string): void {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK)
+  } catch {
     try {
-      accessSync(path, constants.R_OK | constants.W_OK)
-      const found = statSync(path)
-      if (path === file ? !found.isFile() : !found.isDirectory()) throw new Error('it is of the wrong kind')
-    } catch (error) {
-      throw new MigrationError(
-        'database-unavailable',
-        `${path} is no ${path === file ? 'file' : 'folder'} that can be read and written; mend its permissions or its mount`,
-        {},
-        { cause: error },
-      )
+      chmodSync(path, statSync(file).mode & 0o777)
+    } catch {
+      // It belongs to somebody else, and is named next.
     }
   }
 }

@@ -5,8 +5,9 @@ import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
 import { logRow, rounded, type Work } from './attempt.ts'
 import { makeBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
-import { type Claimed, openAnew, openForRun, record } from './connection.ts'
+import { type Claimed, cutWal, openAnew, openForRun, record } from './connection.ts'
 import { recordInterrupted } from './dead-runs.ts'
+import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
 import type { Assignment, FromRunner, RunnerResult, RunRow } from './messages.ts'
 import { Migrator } from './migrator.ts'
@@ -15,7 +16,7 @@ import { recordSteps } from './recorded.ts'
 import { recordBegin, recordEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import type { RunOptions, RunResult } from './steps.ts'
-import { establish, OURS } from './tables.ts'
+import { establish, examine, OURS } from './tables.ts'
 
 type Say = (message: FromRunner) => void
 
@@ -43,13 +44,13 @@ export async function performRun(
     const before = objectsOf(db)
     say({ type: 'begun', startedAt, from, before, backup: backup?.name ?? null })
     const works = steps.map(workOf)
-    const { steps: reports, error } = executeAll(db, works, run, say)
+    const { steps: reports, error } = withoutRoom(db, notRun) ?? executeAll(db, works, run, say)
     if (error !== null) db = openAnew(db, claimed)
     const kept = backup?.settle(reports.some(hasHappened)) ?? null
     const end: RunnerResult = {
       steps: reports,
       from,
-      to: new Ledger(db).current(),
+      to: currentIn(db),
       schemaChanges: changesBetween(before, objectsOf(db)),
       error: toldError(run, reports, error)?.toJSON() ?? null,
       backup: kept,
@@ -59,10 +60,22 @@ export async function performRun(
       if (error !== null) logFailure(db, run, works, reports, clock.started, error)
       recordEnd(db, run, end)
     })
+    cutWal(db)
     return end
   } finally {
     db.close()
   }
+}
+
+/** A run that could not even have its beginning checkpointed could not clear up after itself on a full disk. */
+function withoutRoom(db: Database, steps: RunResult['steps']): RunResult | null {
+  const error = cutWal(db)
+  return error?.code === 'insufficient-storage' ? { steps, error } : null
+}
+
+/** The current id of a file that may be another than the one that the run began with. */
+export function currentIn(db: Database): number | null {
+  return examine(db, 'migrations') === 'ours' ? new Ledger(db).current() : null
 }
 
 /** When something began, and, when it is stopped, how long it took. */
@@ -84,6 +97,7 @@ export function begin(db: Database, write: (current: number | null) => void): nu
     establish(db, OURS)
     const current = new Ledger(db).current()
     write(current)
+    refuseGhost(db)
     return current
   })
   return whole.immediate()

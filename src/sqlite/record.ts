@@ -88,7 +88,7 @@ export class RecordReader {
       return db === null ? absent : ask(db)
     } catch (error) {
       this.#forget()
-      throw failure(error, 'database-unavailable')
+      throw namingFile(failure(error, 'database-unavailable'), this.#file)
     }
   }
 
@@ -111,6 +111,11 @@ export class RecordReader {
     this.#open = null
     this.#known = null
   }
+}
+
+function namingFile(error: MigrationError, file: string): MigrationError {
+  const { code, message, details, cause } = error
+  return message.includes(file) ? error : new MigrationError(code, `${file}: ${message}`, details, { cause })
 }
 
 // Never fs.open: closing such a descriptor would drop the locks that SQLite holds in this process.

@@ -4,14 +4,14 @@ import { makeBackup, type OwnBackup } from './backup.ts'
 import { removeDatabase } from './backup-files.ts'
 import { type Candidate, copyBackup, refuseOther } from './candidate.ts'
 import { carryOver } from './carry-over.ts'
-import { type Claimed, openForRun, pause, record } from './connection.ts'
+import { type Claimed, cutWal, openForRun, pause, record } from './connection.ts'
 import { likeness } from './copy.ts'
 import { recordInterrupted } from './dead-runs.ts'
 import { failure } from './failure.ts'
-import { Ledger } from './ledger.ts'
+import { refuseGhost } from './ghost.ts'
 import { lostBetween } from './loss.ts'
 import type { Assignment, FromRunner, RunnerResult } from './messages.ts'
-import { begin, startClock } from './perform.ts'
+import { begin, currentIn, startClock } from './perform.ts'
 import { recordBegin, recordEnd, recordedEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 
@@ -92,7 +92,7 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
     const end: RunnerResult = {
       steps: [],
       from,
-      to: new Ledger(live).current(),
+      to: currentIn(live),
       schemaChanges: changesBetween(before, objectsOf(live)),
       error: known.toJSON(),
       backup: backup?.settle(false) ?? null,
@@ -114,6 +114,7 @@ async function overwrite(
 ): Promise<void> {
   const deadline = performance.now() + lockTimeoutMs
   for (;;) {
+    refuseGhost(live)
     // What it says does not count: it reports success for nothing where somebody holds the lock.
     await restored.backup(database, { progress: () => 0x7fffffff }).catch(unlessLocked)
     if (recordedEnd(live, runId) !== null) break
@@ -123,7 +124,7 @@ async function overwrite(
     pause(20)
   }
   // The connection of the backup does not sync what it commits.
-  live.pragma('wal_checkpoint(PASSIVE)')
+  cutWal(live)
 }
 
 function unlessLocked(error: unknown): void {

@@ -7,6 +7,7 @@ import { type Claimed, record } from './connection.ts'
 import { openGuarded } from './database.ts'
 import { Ledger } from './ledger.ts'
 import type { RunnerResult, ToRunner } from './messages.ts'
+import { currentIn } from './perform.ts'
 import { isComplete, readBack } from './read-back.ts'
 import { recordEnd, recordedEnd, runRecords } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
@@ -31,7 +32,7 @@ export function settleRun({ database, lockTimeoutMs }: Claimed, words: ToRunner 
     const end: RunnerResult = {
       steps: reports,
       from: known.from,
-      to: examine(db, 'migrations') === 'ours' ? new Ledger(db).current() : null,
+      to: currentIn(db),
       schemaChanges: changesBetween(known.before ?? objectsOf(db), objectsOf(db)),
       error: error?.toJSON() ?? null,
       backup: settleBackup(backups, database, backup, reports.some(hasHappened)),

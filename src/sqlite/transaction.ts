@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import { ask } from './ask.ts'
+import { refuseGhost } from './ghost.ts'
 import { isBusyConnection } from './module.ts'
 
 /**
@@ -12,8 +13,12 @@ export function inTransaction<T>(db: Database, body: (commit: () => void) => T):
     // Inside a transaction this pragma does nothing, and a table rebuild would delete the children of what it drops.
     set(db, before, { ...before, foreign_keys: 0, synchronous: FULL })
     db.exec('BEGIN IMMEDIATE')
-    const given = body(() => db.exec('COMMIT'))
-    if (db.inTransaction) db.exec('COMMIT')
+    const commit = () => {
+      refuseGhost(db)
+      db.exec('COMMIT')
+    }
+    const given = body(commit)
+    if (db.inTransaction) commit()
     return given
   } catch (error) {
     // SQLite has rolled back by itself after some errors; a migration may even have closed the database.

@@ -44,6 +44,8 @@ export interface ServerOptions {
   readonly migrations?: string
   readonly database?: string
   readonly env?: Readonly<Record<string, string>>
+  /** The words of a command that starts it, such as `unshare -m`; it must become the server, not wait for it. */
+  readonly through?: readonly string[]
   /** When it is ended: with the test, unless it serves several. */
   readonly endWith?: (end: () => void) => void
 }
@@ -59,7 +61,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     MIGRATIONS_DIR: migrations,
     PORT: '0',
   }
-  const child = spawn(process.execPath, [MAIN], {
+  const [command = '', ...words] = [...(options.through ?? []), process.execPath, MAIN]
+  const child = spawn(command, words, {
     env: { ...env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
