@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect, it } from 'vitest'
-import { CATS } from './support/folder.ts'
-import { type Answer, startServer } from './support/server.ts'
+import { CATS, ENDLESS, write } from './support/folder.ts'
+import { type Answer, ask as request, startServer } from './support/server.ts'
 
 interface Document {
   readonly paths: Record<
@@ -26,10 +26,10 @@ it('serves the committed OpenAPI document', async () => {
 it('gives each answer in the form that the document describes', async () => {
   const server = await startServer({ files: CATS })
   const all: [string, string, Promise<Answer>][] = []
-  const ask = async (method: 'get' | 'post', path: string, template = path.split('?')[0] ?? '') => {
-    const answer = method === 'get' ? server.get(path) : server.post(path)
+  const ask = async (method: 'get' | 'post' | 'delete', path: string, template = path.split('?')[0] ?? '') => {
+    const answer = request(`${server.url}${path}`, { method: method.toUpperCase() })
     all.push([method, template, answer])
-    await answer
+    return await answer
   }
   await ask('get', '/migrations')
   await ask('post', '/migrate?dryRun=true')
@@ -43,6 +43,29 @@ it('gives each answer in the form that the document describes', async () => {
   await ask('get', '/migrations/x', '/migrations/{id}')
   await ask('post', '/rollback?target=-1')
   await ask('post', '/rollback')
+  await ask('post', '/migrate?rehearse=true')
+  const made = await ask('post', '/baseline?target=1')
+  await ask('post', '/baseline?target=1')
+  await ask('post', '/baseline')
+  await ask('post', '/repair')
+  await ask('post', '/migrate')
+  await ask('get', '/runs?limit=2')
+  await ask('get', '/runs?limit=0')
+  await ask('get', `/runs/${made.body.id}`, '/runs/{id}')
+  await ask('get', '/runs/nobody', '/runs/{id}')
+  await ask('delete', `/runs/${made.body.id}`, '/runs/{id}')
+  await ask('delete', '/runs/nobody', '/runs/{id}')
+  const { backups } = (await ask('get', '/backups')).body as unknown as { backups: { name: string }[] }
+  await ask('post', `/backups/${backups[0]?.name}/restore`, '/backups/{name}/restore')
+  await ask('post', `/backups/${backups[0]?.name}/restore?from=7`, '/backups/{name}/restore')
+  await ask('post', '/backups/nothing.db/restore', '/backups/{name}/restore')
+  await ask('post', '/backups/..%2Fapp.db/restore', '/backups/{name}/restore')
+  write(server.migrations, { '0003_never.up.sql': ENDLESS })
+  const running = ask('post', '/migrate')
+  await server.logged(({ msg }) => msg === '3 never')
+  const [run] = (await ask('get', '/runs')).body.runs as { id: string }[]
+  await ask('delete', `/runs/${run?.id}`, '/runs/{id}')
+  await running
   await ask('get', '/livez')
   await ask('get', '/readyz')
   await ask('get', '/readyz?schema=current')
@@ -57,7 +80,7 @@ it('gives each answer in the form that the document describes', async () => {
     expect(schema, `${method} ${path} ${status} ${type}`).toBeDefined()
     expect(ajv.validate(schema ?? {}, body), `${method} ${path}: ${ajv.errorsText()}`).toBe(true)
   }
-  expect([...statuses].sort()).toEqual([200, 400, 404, 409, 412, 503])
+  expect([...statuses].sort()).toEqual([200, 202, 400, 404, 409, 412, 503])
 })
 
 it('shows Swagger UI', async () => {

@@ -21,6 +21,8 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       tags: [
         { name: 'migrations', description: 'How they stand' },
         { name: 'changes', description: 'One at a time' },
+        { name: 'runs', description: 'What was done, when and by whom' },
+        { name: 'backups', description: 'One before each run' },
         { name: 'probes', description: 'For what runs the process' },
       ],
       components: {
