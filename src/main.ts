@@ -3,6 +3,7 @@ import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
 import { v7 as newId } from 'uuid'
 import { type Config, ConfigError, listenError, packageVersion, readConfig } from './config.ts'
+import type { Engine } from './core/engine.ts'
 import { openRuns, type RunEvent } from './core/runs.ts'
 import { statusReader } from './core/status.ts'
 import { openDirectory } from './directory/directory.ts'
@@ -14,6 +15,8 @@ import { openTokens } from './tokens.ts'
 const CLOSE_MS = 5_000
 /** How long, after that, connections have which are not idle: half a request, or nothing sent yet. */
 const LINGER_MS = 1_000
+/** How long until it is tried again to complete the record of runs that died. */
+const RECOVER_MS = 10_000
 
 try {
   await serve(readConfig())
@@ -87,10 +90,18 @@ async function serve(config: Config): Promise<void> {
     .listen({ host, port, listenTextResolver: (address) => `listening on ${address}` })
     .catch((error: Error) => Promise.reject(listenError(config, error)))
   // Runs that died with the server before this one are told as what they are, and what they left goes.
-  await engine
-    .recover()
-    .catch((err: unknown) => log.warn({ err }, 'the record of runs that died could not be completed'))
+  await recover(engine, log)
   engine.warm()
+}
+
+/** Tries until it is done: an application may have the file locked, or it cannot be read just now. */
+async function recover(engine: Engine, log: Logger): Promise<void> {
+  try {
+    await engine.recover()
+  } catch (err) {
+    log.warn({ err }, 'the record of runs that died could not be completed; trying again')
+    setTimeout(() => void recover(engine, log), RECOVER_MS).unref()
+  }
 }
 
 /** The log of what happens to runs; the line before a step is the one that the ancestor prints. */

@@ -122,6 +122,8 @@ export function sqliteEngine(
     run: async (id) => await record.ask((reader) => reader.run(id)),
     recover: async () => {
       const claim = { type: 'claim', database: file(), lockTimeoutMs, waitMs: 0 } as const
+      // After a crash, whoever reads first has the file for himself for a moment.
+      await record.read('patient')
       const dead = await record.ask((reader) => reader.hasRunning())
       if (dead || (options.backupKeep > 0 && leftovers(backups().folder, file()).length > 0)) {
         await askOnce(fork(), claim, { type: 'recover', backups: backups() })

@@ -2,7 +2,7 @@ import type { Conduct, Order, Outcome } from '../core/engine.ts'
 import { errorFrom, MigrationError } from '../core/errors.ts'
 import { reportOf, setReport } from '../core/outcome.ts'
 import type { Assignment, Known, RunnerResult, ToRunner } from './messages.ts'
-import { type LastStatement, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
+import { type LastStatement, neverBegan, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
 import type { RunnerProcess } from './runner-process.ts'
 
 export interface Execution {
@@ -26,6 +26,12 @@ const NO_CHANGES = { created: [], dropped: [], altered: [] }
 
 /** One run: a runner claims the database, is told what to do, and ends. Whatever becomes of it, the record is believed. */
 export async function execute(execution: Execution): Promise<Outcome> {
+  // A runner that has waited may have been killed meanwhile; nothing had been asked of it.
+  return (await attempt(execution)) ?? (await attempt(execution)) ?? Promise.reject(neverBegan())
+}
+
+/** Gives `null` when the runner was gone before it had the claim. */
+async function attempt(execution: Execution): Promise<Outcome | null> {
   const { stop, hear } = execution.conduct
   stop.throwIfAborted()
   const runner = execution.runner()
@@ -43,9 +49,10 @@ export async function execute(execution: Execution): Promise<Outcome> {
   }
 }
 
-async function converse(execution: Execution, runner: RunnerProcess, end: AbortController): Promise<Outcome> {
+async function converse(execution: Execution, runner: RunnerProcess, end: AbortController): Promise<Outcome | null> {
   const { order, conduct, claim: database, lockTimeoutMs, runTimeoutMs } = execution
-  await claim(runner, { type: 'claim', database, lockTimeoutMs, waitMs: order.waitMs }, end)
+  const claimed = await claim(runner, { type: 'claim', database, lockTimeoutMs, waitMs: order.waitMs }, end)
+  if (!claimed) return null
   conduct.hear({ type: 'claimed' })
   const { words, current } = await assign(execution, runner)
   if (words === null) return nothingDone(current)
@@ -59,14 +66,19 @@ async function converse(execution: Execution, runner: RunnerProcess, end: AbortC
   return await attend(execution, runner, words, known, end.signal)
 }
 
-/** Has the runner get hold of the database. Throws why it did not. */
-async function claim(runner: RunnerProcess, words: ToRunner & { type: 'claim' }, end: AbortController): Promise<void> {
+/** Has the runner get hold of the database. Throws why it did not; `false` when it died of something else. */
+async function claim(
+  runner: RunnerProcess,
+  words: ToRunner & { type: 'claim' },
+  end: AbortController,
+): Promise<boolean> {
   using _ = limit(end, words.waitMs + words.lockTimeoutMs + CLAIM_MS, () => stuck(words.database))
   runner.say(words)
   const claimed = await runner.next()
-  if (claimed.type === 'claimed') return
+  if (claimed.type === 'claimed') return true
   if (claimed.type === 'busy')
     throw new MigrationError('change-in-progress', 'another process is changing the database')
+  if (claimed.type === 'ended' && !end.signal.aborted) return false
   throw notBegun(claimed, end.signal)
 }
 

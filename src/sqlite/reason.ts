@@ -43,6 +43,11 @@ export function reasonOf(ended: Ended, end: AbortSignal): MigrationError {
   )
 }
 
+/** Two runners have died before they had the database. */
+export function neverBegan(): MigrationError {
+  return new MigrationError('runner-crashed', 'two runners have died before they began; look whether memory runs out')
+}
+
 /** Why nothing was begun. */
 export function notBegun(message: FromRunner | Ended, end: AbortSignal): MigrationError {
   if (end.aborted) return end.reason as MigrationError

@@ -3,6 +3,7 @@ import { errorFrom } from '../core/errors.ts'
 import { hasHappened, toldError } from '../core/outcome.ts'
 import { logRow } from './attempt.ts'
 import { settleBackup } from './backup.ts'
+import { sweep } from './backup-files.ts'
 import { type Claimed, record } from './connection.ts'
 import { openGuarded } from './database.ts'
 import { Ledger } from './ledger.ts'
@@ -19,6 +20,8 @@ import { examine } from './tables.ts'
  */
 export function settleRun({ database, lockTimeoutMs }: Claimed, words: ToRunner & { type: 'settle' }): RunnerResult {
   const { run, known, backups } = words
+  // What the dead one had half made.
+  sweep(backups, database)
   const db = openGuarded(database, { timeout: lockTimeoutMs })
   try {
     db.pragma('synchronous = FULL')
