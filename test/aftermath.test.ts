@@ -11,6 +11,11 @@ function hold(db: Database): void {
   db.exec('BEGIN IMMEDIATE')
 }
 
+async function cancelNewest(server: Server): Promise<void> {
+  const [run] = (await server.get('/runs')).body.runs as { id: string }[]
+  expect((await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })).status).toBe(202)
+}
+
 /** The runner that has the run: it has told that `step` runs. */
 async function working(server: Server, step: string): Promise<void> {
   await server.logged(({ msg, status }) => msg === step && status === undefined)
@@ -37,13 +42,35 @@ it('what a killed run has done is told though the application holds the write lo
   ])
   application.exec('ROLLBACK')
   application.close()
-  await server.post('/rollback')
-  expect(query(server.database, 'SELECT status FROM migration_runs ORDER BY id')).toEqual([
-    { status: 'succeeded' },
-    { status: 'interrupted' },
-    { status: 'succeeded' },
-  ])
+  const recorded = () => query(server.database, 'SELECT status FROM migration_runs ORDER BY id')
+  await until(() => JSON.stringify(recorded()) === '[{"status":"succeeded"},{"status":"timed-out"}]')
 })
+
+it.each([
+  ['timed-out', 422, (server: Server) => server.logged(({ msg }) => msg === 'migrate timed-out')],
+  ['cancelled', 409, cancelNewest],
+  ['runner-crashed', 500, async (server: Server) => server.children().map((pid) => process.kill(pid, 'SIGKILL'))],
+])(
+  'a run that ended as %s is told so though the run of another server has the lock by now',
+  async (code, status, end) => {
+    const server = await startServer({ files: { '0000_never.up.sql': ENDLESS }, env: { RUN_TIMEOUT: '4' } })
+    const other = await startServer({ migrations: server.migrations, database: server.database })
+    const running = server.post('/migrate')
+    await working(server, '0 never')
+    const waiting = other.post('/migrate?wait=60')
+    await until(async () => (await other.get('/runs')).text.includes('"queued"'))
+    await end(server)
+    const answer = await running
+    expect(answer).toMatchObject({ status, body: { code, run: { error: { code }, steps: [{ status: 'failed' }] } } })
+    await working(other, '0 never')
+    const id = answer.body.run?.id
+    expect((await server.get(`/runs/${id}`)).body).toEqual(answer.body.run)
+    await cancelNewest(other)
+    expect(await waiting).toMatchObject({ status: 409, body: { code: 'cancelled' } })
+    // The other one's step had the write lock; when it is free, the record has it too.
+    await until(async () => (await other.get(`/runs/${id}`)).body.status === answer.body.run?.status)
+  },
+)
 
 it('a rollback by steps that is killed beside such an application is not told as what curl would retry', async () => {
   const server = await startServer({
@@ -84,8 +111,7 @@ it('what a migration has started is ended with its runner, and holds nothing up'
   const line = await server.logged(({ output }) => String(output).startsWith('started '))
   const started = Number(String(line.output).split(' ')[1])
   expect(isAlive(started)).toBe(true)
-  const [run] = (await server.get('/runs')).body.runs as { id: string }[]
-  expect((await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })).status).toBe(202)
+  await cancelNewest(server)
   expect(await running).toMatchObject({ status: 409, body: { code: 'cancelled' } })
   await until(() => !isAlive(started))
   expect(readFileSync(join(server.migrations, '0003_slow.mjs'), 'utf8')).toBe(SLOW)

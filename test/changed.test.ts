@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import { CATS, write } from './support/folder.ts'
@@ -43,6 +45,17 @@ describe('fault 15: an applied migration whose file is another now', () => {
     expect((await server.post('/repair')).body).toMatchObject({ status: 'succeeded', steps: [] })
     expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
     expect((await server.get(`/runs/${body.id}`)).body).toEqual(body)
+  })
+
+  it('keeps the rollback that was kept when it was applied, though the directory has none any more', async () => {
+    const server = await startServer({ files: CATS })
+    await server.post('/migrate')
+    write(server.migrations, { '0002_add_tom.up.sql': `INSERT INTO cats (name, age) VALUES ('Tom', 4);\n` })
+    rmSync(join(server.migrations, '0002_remove_tom.down.sql'))
+    expect((await server.post('/repair')).body).toMatchObject({ steps: [{ id: 2, status: 'recorded' }] })
+    expect((await server.get('/migrations')).body.migrations).toMatchObject([{}, {}, { id: 2, reversible: true }])
+    expect((await server.post('/rollback')).body).toMatchObject({ status: 'succeeded', to: 1 })
+    expect(query(server.database, 'SELECT * FROM cats')).toEqual([])
   })
 
   it('of an adopted database is known by its name, and takes the new one', async () => {

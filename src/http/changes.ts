@@ -4,7 +4,7 @@ import { MigrationError } from '../core/errors.ts'
 import type { Request } from '../core/plan.ts'
 import type { Runs } from '../core/runs.ts'
 import { number, runRequest, told } from './change.ts'
-import { answer, flag, integer, problems, Run as RunSchema } from './schemas.ts'
+import { answer, flag, integer, problems, Run as RunSchema, requiredInteger } from './schemas.ts'
 
 interface Query {
   readonly target?: string
@@ -68,7 +68,7 @@ const baseline = {
   description: 'For a database that has the schema already and no history yet.',
   tags: ['changes'],
   querystring: Type.Object(
-    { target: integer('The last id that the database already has'), from, wait, dryRun },
+    { target: requiredInteger('The last id that the database already has'), from, wait, dryRun },
     { additionalProperties: false },
   ),
   response: answers,
@@ -99,7 +99,7 @@ export function changeRoutes(app: FastifyInstance, runs: Runs): void {
   post('/rollback', rollback, 'admin', rollbackRequest)
   post('/baseline', baseline, 'admin', (query) => ({
     kind: 'baseline',
-    target: baselineTarget(query),
+    target: Number(query.target),
     from: number(query.from),
   }))
   post('/repair', repair, 'admin', (query) => ({ kind: 'repair', from: number(query.from) }))
@@ -111,12 +111,6 @@ function rollbackRequest(query: Query): Request {
     throw new MigrationError('invalid-request', 'steps and target exclude each other; give one')
   if (steps !== null && steps < 1) throw new MigrationError('invalid-request', `steps is ${steps}; the least is 1`)
   return { kind: 'rollback', steps, target, ...shared(query) }
-}
-
-function baselineTarget({ target }: Query): number {
-  const last = number(target)
-  if (last !== null) return last
-  throw new MigrationError('invalid-request', 'target is missing; say the last id that the database already has')
 }
 
 function shared({ from, atomic }: Query): {

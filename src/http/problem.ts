@@ -142,6 +142,7 @@ function validationMessage({ validation, validationContext }: FastifyError): str
     // A long one may be a secret that was sent by mistake.
     return `unknown parameter${/^\w{1,20}$/.test(unknown) ? ` ${unknown}` : ''}; look it up in /openapi.json`
   }
+  if (first?.keyword === 'required') return `the parameter ${first.params.missingProperty} is missing; give it`
   if (first?.keyword === 'type') return `the parameter ${name} is given more than once; give it once`
   if (first?.keyword === 'const') return `${name} must be ${first.params.allowedValue}`
   if (first?.keyword === 'enum') return `${name} must be one of ${(first.params.allowedValues as string[]).join(', ')}`

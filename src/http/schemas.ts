@@ -8,8 +8,9 @@ const words = <T extends readonly string[]>(all: T) => Type.Unsafe<T[number]>({ 
 const time = Type.String({ format: 'date-time' })
 
 /** The integers of a query. They stay strings for the validator: Ajv's coercion would take `0x10` and ` 3 `. */
-export const integer = (description: string) =>
-  Type.Optional(Type.String({ pattern: '^(-1|0|[1-9][0-9]{0,8})$', description }))
+export const requiredInteger = (description: string) =>
+  Type.String({ pattern: '^(-1|0|[1-9][0-9]{0,8})$', description })
+export const integer = (description: string) => Type.Optional(requiredInteger(description))
 export const flag = (description: string) =>
   Type.Optional(
     Type.Unsafe<'true' | 'false'>({

@@ -58,10 +58,10 @@ export function prune(folder: string, database: string, keep: number, spared: st
   for (const { name } of own.slice(Math.max(keep, 1))) rmSync(join(folder, name), { force: true })
 }
 
-/** Removes what a dead run has left half made. Only the holder of the run lock may call this, and before it makes any. */
-export function sweep({ folder, keep }: BackupPlace, database: string): void {
+/** Removes what a dead run has left half made. Only the holder of the run lock may call this, and before it makes any; what is of a run that died, anybody. */
+export function sweep({ folder, keep }: BackupPlace, database: string, of = ''): void {
   if (keep === 0) return
-  for (const left of leftovers(folder, database)) rmSync(left, { force: true })
+  for (const left of leftovers(folder, database)) if (left.includes(of)) rmSync(left, { force: true })
 }
 
 /** What a dead or a living run has half made. */

@@ -86,19 +86,21 @@ export function cutWal(db: Database): MigrationError | null {
 }
 
 /** How often it is tried to record the end of a run, each time for as long as LOCK_TIMEOUT. */
-const RECORD_TRIES = 5
+export const RECORD_TRIES = 5
 
 /**
  * Writes the end of a run, as patiently as an application that holds the write lock makes it necessary. What the run did is
- * committed and told whether or not this succeeds; the next run finds what is missing.
+ * committed and told whether or not this succeeds; the next run finds what is missing. Gives whether it has.
  */
-export function record(db: Database, write: () => void, tries = RECORD_TRIES): void {
+export function record(db: Database, write: () => void, tries: number): boolean {
   try {
     refuseGhost(db)
     db.transaction(write).immediate()
+    return true
   } catch (error) {
     const locked = failure(error, 'internal').code === 'database-locked'
-    if (locked && tries > 1) record(db, write, tries - 1)
-    else console.error('the end of the run could not be recorded:', error)
+    if (locked && tries > 1) return record(db, write, tries - 1)
+    console.error('the end of the run could not be recorded:', error)
+    return false
   }
 }

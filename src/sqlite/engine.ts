@@ -43,7 +43,13 @@ export function sqliteEngine(
     folder: realFile(options.backupDir ?? join(dirname(file()), 'backups')),
     keep: options.backupKeep,
   })
-  const aftermath = (path: string): Aftermath => ({ fork, file: path, lockTimeoutMs, backups: backups() })
+  const aftermath = (path: string): Aftermath => ({
+    fork,
+    file: path,
+    lockTimeoutMs,
+    backups: backups(),
+    closing: () => closed,
+  })
   const record = openReading(file, aftermath)
   let spare: RunnerProcess | null = null
   let probed: { at: number; running: Running | 'unknown' | null } | null = null

@@ -40,8 +40,11 @@ export type ToRunner =
       readonly waitMs: number
     }
   | Assignment
+  /** Needs no claim: the run is the parent's own, and whoever has the lock by now must not delay the truth. */
   | {
       readonly type: 'settle'
+      readonly database: string
+      readonly lockTimeoutMs: number
       readonly run: RunRow
       readonly steps: readonly Step[]
       readonly known: Known
@@ -80,7 +83,12 @@ export type FromRunner =
     }
   | { readonly type: 'step'; readonly step: StepReport }
   | { readonly type: 'statement'; readonly line: number; readonly text: string }
-  | { readonly type: 'result'; readonly result: RunnerResult }
+  | {
+      readonly type: 'result'
+      readonly result: RunnerResult
+      /** The record has it too; else that is to be tried again. */
+      readonly recorded: boolean
+    }
   | { readonly type: 'swept' }
   | { readonly type: 'refused'; readonly error: RunError }
 

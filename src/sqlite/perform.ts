@@ -5,7 +5,7 @@ import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
 import { logRow, rounded, type Work } from './attempt.ts'
 import { makeBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
-import { type Claimed, cutWal, openAnew, openForRun, record } from './connection.ts'
+import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record } from './connection.ts'
 import { recordInterrupted } from './dead-runs.ts'
 import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
@@ -56,10 +56,14 @@ export async function performRun(
       backup: kept,
       ...clock.stop(),
     }
-    record(db, () => {
-      if (error !== null) logFailure(db, run, works, reports, clock.started, error)
-      recordEnd(db, run, end)
-    })
+    record(
+      db,
+      () => {
+        if (error !== null) logFailure(db, run, works, reports, clock.started, error)
+        recordEnd(db, run, end)
+      },
+      RECORD_TRIES,
+    )
     cutWal(db)
     return end
   } finally {

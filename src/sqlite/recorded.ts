@@ -22,9 +22,11 @@ export function recordSteps(
 ): RunResult {
   const ledger = new Ledger(db)
   const write = (work: Work) => {
+    // A rollback that was kept is not lost because the directory has none now.
+    const keep = work.keep ?? (kind === 'repair' ? ledger.keptDown(work.id) : null)
     if (kind === 'repair') ledger.rename(work.id, work.name)
     else ledger.mark(work.id, work.name, 'up')
-    ledger.log(logRow({ runId }, work, 'recorded', Date.now(), 0))
+    ledger.log(logRow({ runId }, { ...work, keep }, 'recorded', Date.now(), 0))
   }
   try {
     inTransaction(db, () => {

@@ -4,7 +4,7 @@ import { makeBackup, type OwnBackup } from './backup.ts'
 import { removeDatabase } from './backup-files.ts'
 import { type Candidate, copyBackup, refuseOther } from './candidate.ts'
 import { carryOver } from './carry-over.ts'
-import { type Claimed, cutWal, openForRun, pause, record } from './connection.ts'
+import { type Claimed, cutWal, openForRun, pause, RECORD_TRIES, record } from './connection.ts'
 import { likeness } from './copy.ts'
 import { recordInterrupted } from './dead-runs.ts'
 import { failure } from './failure.ts'
@@ -82,7 +82,7 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
     await overwrite(restored, live, claimed, run.id)
     backup?.settle(true)
     const whole = { ...end, ...clock.stop() }
-    record(live, () => recordEnd(live, run, whole))
+    record(live, () => recordEnd(live, run, whole), RECORD_TRIES)
     return whole
   } catch (error) {
     // It may have failed after its commit, and then it has not failed.
@@ -98,7 +98,7 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
       backup: backup?.settle(false) ?? null,
       ...clock.stop(),
     }
-    record(live, () => recordEnd(live, run, end))
+    record(live, () => recordEnd(live, run, end), RECORD_TRIES)
     return end
   } finally {
     restored.close()

@@ -79,7 +79,11 @@ export function runRecords(db: Database, where: string, values: readonly unknown
 /** How the run `id` has ended; `null` where the record does not say so. */
 export function recordedEnd(db: Database, id: string): RunnerResult | null {
   const [record] = runRecords(db, `id = ? AND status <> 'running'`, [id])
-  if (record === undefined) return null
+  return record === undefined ? null : endOf(record)
+}
+
+/** The end that a row tells. */
+export function endOf(record: RunRecord): RunnerResult {
   const { steps, from, to, schemaChanges, error, backup, rowCounts, startedAt, finishedAt, durationMs } = record
   const end = { steps, from, to, schemaChanges, error, backup, startedAt }
   return {

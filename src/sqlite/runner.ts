@@ -47,13 +47,13 @@ async function answer(message: ToRunner): Promise<void> {
 async function act(message: Exclude<ToRunner, { type: 'claim' }>): Promise<FromRunner> {
   switch (message.type) {
     case 'run':
-      return { type: 'result', result: await performRun(claimed(), message, say) }
+      return { type: 'result', result: await performRun(claimed(), message, say), recorded: true }
     case 'rehearse':
-      return { type: 'result', result: await performRehearsal(claimed(), message, say) }
+      return { type: 'result', result: await performRehearsal(claimed(), message, say), recorded: true }
     case 'restore':
-      return { type: 'result', result: await performRestore(claimed(), message, say) }
+      return { type: 'result', result: await performRestore(claimed(), message, say), recorded: true }
     case 'settle':
-      return { type: 'result', result: settleRun(claimed(), message) }
+      return settleRun(message)
     case 'recover':
       recoverRuns(claimed(), message.backups)
       return { type: 'swept' }

@@ -4,35 +4,37 @@ import { hasHappened, toldError } from '../core/outcome.ts'
 import { logRow } from './attempt.ts'
 import { settleBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
-import { type Claimed, record } from './connection.ts'
+import { record } from './connection.ts'
 import { openGuarded } from './database.ts'
 import { Ledger } from './ledger.ts'
-import type { RunnerResult, ToRunner } from './messages.ts'
+import type { FromRunner, RunnerResult, ToRunner } from './messages.ts'
 import { currentIn } from './perform.ts'
 import { isComplete, readBack } from './read-back.ts'
-import { recordEnd, recordedEnd, runRecords } from './run-record.ts'
+import { endOf, recordEnd, runRecords } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
-import { examine } from './tables.ts'
 
 /**
- * Reads back what a run has really done whose runner has died, and writes its end. To read takes no lock: an application that
- * holds one delays the record, which the next run completes, and never the truth.
+ * Reads back what a run has really done whose runner has died, and writes its end. To read takes no lock: whoever has one by
+ * now, an application or the next run, delays the record and never the truth.
  */
-export function settleRun({ database, lockTimeoutMs }: Claimed, words: ToRunner & { type: 'settle' }): RunnerResult {
-  const { run, known, backups } = words
+export function settleRun(words: ToRunner & { type: 'settle' }): FromRunner & { type: 'result' } {
+  const { database, lockTimeoutMs, run, known, backups } = words
   // What the dead one had half made.
-  sweep(backups, database)
+  sweep(backups, database, run.id)
   const db = openGuarded(database, { timeout: lockTimeoutMs })
   try {
     db.pragma('synchronous = FULL')
-    const ended = recordedEnd(db, run.id)
-    if (ended !== null) return ended
+    const [row] = runRecords(db, 'id = ?', [run.id])
+    // That nobody makes it any more is all that another one could know of it, and write.
+    if (row && row.status !== 'running' && row.status !== 'interrupted') {
+      return { type: 'result', result: endOf(row), recorded: true }
+    }
     // A runner may have died between naming its backup and saying so.
-    const backup = known.backup ?? runRecords(db, 'id = ?', [run.id])[0]?.backup ?? null
+    const backup = known.backup ?? row?.backup ?? null
     const begun = known.reports.some(({ status }) => status !== 'not-run')
     const reports = readBack(db, run.id, known.reports, begun)
     const error = isComplete(reports) ? null : toldError(run, reports, errorFrom(known.error))
-    const end: RunnerResult = {
+    const result: RunnerResult = {
       steps: reports,
       from: known.from,
       to: currentIn(db),
@@ -43,12 +45,17 @@ export function settleRun({ database, lockTimeoutMs }: Claimed, words: ToRunner 
       finishedAt: new Date().toISOString(),
       durationMs: Date.now() - Date.parse(known.startedAt),
     }
-    if (examine(db, 'migration_runs') === 'ours') record(db, () => write(db, words, end), 1)
-    return end
+    // Where it has no row, it had not begun.
+    db.pragma(`busy_timeout = ${Math.min(lockTimeoutMs, RECORD_MS)}`)
+    const recorded = row === undefined || record(db, () => write(db, words, result), 1)
+    return { type: 'result', result, recorded }
   } finally {
     db.close()
   }
 }
+
+/** How long the answer waits for the record, in milliseconds; after that it is written later. */
+const RECORD_MS = 1_000
 
 function write(db: Database, { run, steps, known }: ToRunner & { type: 'settle' }, end: RunnerResult): void {
   const failed = end.steps.find(({ status }) => status === 'failed')
