@@ -116,7 +116,7 @@ describe('while a migration runs', () => {
     expect((await other.get('/migrations')).body.running).toBeNull()
   })
 
-  it('a queued run whose client leaves is dropped, and one that has begun goes on', async () => {
+  it('fault 36: a queued run whose client leaves is dropped, and one that has begun goes on', async () => {
     const server = await startServer({
       files: { ...FIRST, '0001_busy.up.sql': busy(8), '0001_undo.down.sql': 'DROP TABLE busy;' },
     })
@@ -324,7 +324,7 @@ it('a runner that is killed is told as such: the step failed, what came before s
   expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
 })
 
-it('a rollback by steps whose runner dies after its first commit is not answered with what curl would retry', async () => {
+it('fault 35: a rollback by steps whose runner dies after its first commit is not answered with what curl would retry', async () => {
   const server = await startServer({
     files: {
       ...FIRST,

@@ -6,7 +6,7 @@ import { isAlive, query, startServer, until } from './support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
 
-describe('a server that is told to end', () => {
+describe('fault 25: a server that is told to end', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
     'by %s finishes the running change, refuses others, and ends with 0',
     async (signal) => {

@@ -8,8 +8,12 @@ const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
     'database-locked',
     'another program holds the database; try again when it has finished',
   ],
-  // On a full disk, the index of the WAL cannot be made.
-  [/^SQLITE_(FULL|IOERR_SHMSIZE)/, 'insufficient-storage', 'the disk is full; free some space, then try again'],
+  [/^SQLITE_FULL/, 'insufficient-storage', 'the disk is full; free some space, then try again'],
+  [
+    /^SQLITE_IOERR_SHMSIZE/,
+    'insufficient-storage',
+    'there is no room for the index of the WAL, as on a full disk; free some space, then try again',
+  ],
   [
     /^SQLITE_IOERR_GETTEMPPATH/,
     'database-unavailable',

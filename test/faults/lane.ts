@@ -1,0 +1,103 @@
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { folderWith, temporaryFolder, write } from '../support/folder.ts'
+import { isAlive, type Server, startServer, until } from '../support/server.ts'
+import type { Model } from './model.ts'
+import { filesOf } from './scripts.ts'
+
+/** Two servers on one database and one directory, of which one at a time is spoken to. */
+export interface Lane {
+  readonly migrations: string
+  readonly database: string
+  readonly server: Server
+  /** The other server's turn. */
+  swap(): void
+  /** Puts another server into the place of the one that has ended. */
+  replace(): Promise<void>
+  /** Leaves nothing in the directory and no database. */
+  empty(): Promise<void>
+  /** After a failure, with whatever still runs. */
+  renew(): Promise<void>
+}
+
+export async function openLane(endWith: (end: () => void) => void): Promise<Lane> {
+  const migrations = folderWith({}, endWith)
+  const folder = temporaryFolder(endWith)
+  const database = join(folder, 'app.db')
+  const start = () => startServer({ migrations, database, endWith })
+  let [server, other] = await Promise.all([start(), start()])
+
+  async function empty(): Promise<void> {
+    clear(migrations)
+    clear(folder)
+    for (const one of [server, other]) {
+      // A POST looks at once; a GET may show what was there a moment ago.
+      await one.post('/migrate?dryRun=true')
+      await until(async () => (await one.get('/migrations')).body.current === null)
+    }
+  }
+
+  return {
+    migrations,
+    database,
+    get server() {
+      return server
+    },
+    swap: () => {
+      ;[server, other] = [other, server]
+    },
+    replace: async () => {
+      server = await start()
+    },
+    empty,
+    renew: async () => {
+      for (const {
+        process: { exitCode, signalCode },
+        log,
+      } of [server, other])
+        if (exitCode !== null || signalCode !== null)
+          console.error(`a server has ended: ${exitCode ?? signalCode}`, log.slice(-3))
+      const runners = [server, other].flatMap((one) => one.children())
+      await Promise.all([server, other].map((one) => one.stop('SIGKILL')))
+      await until(() => !runners.some(isAlive))
+      ;[server, other] = await Promise.all([start(), start()])
+    },
+  }
+}
+
+function clear(folder: string): void {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true })
+}
+
+/** Makes the directory what the model says. */
+export function lay({ migrations }: Lane, { directory }: Model): void {
+  const wanted = Object.assign({}, ...directory.map((one, id) => filesOf(id, one))) as Record<string, string>
+  for (const name of readdirSync(migrations)) if (wanted[name] === undefined) rmSync(join(migrations, name))
+  for (const [name, text] of Object.entries(wanted)) {
+    const path = join(migrations, name)
+    if (!existsSync(path) || readFileSync(path, 'utf8') !== text) write(migrations, { [name]: text })
+  }
+}
+
+/** The runner in the middle of step `id`, which has no end: it has computed for a while since the step was told. */
+export async function runnerAt({ server, database }: Lane, id: number): Promise<number> {
+  await until(() => server.log.some(({ msg, status }) => String(msg).startsWith(`${id} `) && status === undefined))
+  // Others get no further than the lock.
+  const [runner = 0] = server.children().filter((pid) => opened(pid).includes(database))
+  const before = ticksOf(runner)
+  await until(() => ticksOf(runner) >= before + COMPUTED)
+  return runner
+}
+
+/** In the kernel's ticks of ten milliseconds. */
+const COMPUTED = 4
+
+/** The files that a process has open. */
+function opened(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder).map((fd) => readlinkSync(join(folder, fd)))
+}
+
+function ticksOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[13])
+}

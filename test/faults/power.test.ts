@@ -1,0 +1,67 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
+import { expect, it } from 'vitest'
+import { temporaryFolder } from '../support/folder.ts'
+import { query, startServer } from '../support/server.ts'
+import { NO_BACKUPS, numbered } from './support-files.ts'
+import { forking, REAL_NODE, STRACE, trace, withStrace, wrapper } from './support-strace.ts'
+
+const MIGRATIONS = 20
+/** `-y` has the names of the files beside the numbers. */
+const SYNCS = ['-y', '-e', 'trace=fsync,fdatasync']
+
+it.skipIf(STRACE === null).each([
+  ['new', null],
+  ['in rollback-journal mode before', 'delete'],
+  ['in WAL mode before', 'wal'],
+])(
+  withStrace('fault 26: each of twenty commits is synced before it is told, in a database that was %s'),
+  async (state, mode) => {
+    const database = join(temporaryFolder(), 'app.db')
+    if (mode !== null) prepare(database, mode)
+    const traced = trace(SYNCS)
+    const env = { ...NO_BACKUPS, ...traced.environment, ...forking(wrapper()) }
+    const server = await startServer({ files: numbered(MIGRATIONS), database, env })
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: MIGRATIONS - 1 })
+    await server.stop()
+    expect(query(database, 'SELECT count(*) AS n FROM migration_log')).toEqual([{ n: MIGRATIONS }])
+    const { all, wal } = syncs(traced.lines())
+    console.log(`a database that was ${state}: ${MIGRATIONS} commits, ${all} syncs, ${wal} of them of the WAL`)
+    // Whatever goes to the disk for other reasons does not count: a commit is in the WAL.
+    expect(wal).toBeGreaterThanOrEqual(MIGRATIONS)
+  },
+)
+
+it.skipIf(STRACE === null)(
+  withStrace('fault 26: the count can tell: as many commits with the defaults of better-sqlite3 are not synced each'),
+  () => {
+    const folder = temporaryFolder()
+    const out = join(folder, 'trace')
+    const sqlite = createRequire(import.meta.url).resolve('better-sqlite3')
+    const script = `
+      const db = new (require(${JSON.stringify(sqlite)}))(${JSON.stringify(join(folder, 'app.db'))})
+      db.pragma('journal_mode = WAL')
+      for (let id = 0; id < ${MIGRATIONS}; id += 1) db.exec('CREATE TABLE t' + id + ' (x)')
+      process.kill(process.pid, 'SIGKILL')`
+    spawnSync(STRACE ?? '', ['-f', '-qq', '-o', out, ...SYNCS, REAL_NODE, '-e', script])
+    expect(query(join(folder, 'app.db'), 'SELECT count(*) AS n FROM sqlite_schema')).toEqual([{ n: MIGRATIONS }])
+    const { all, wal } = syncs(readFileSync(out, 'utf8').split('\n'))
+    console.log(`the control: ${MIGRATIONS} commits, ${all} syncs, ${wal} of them of the WAL`)
+    expect(wal).toBeLessThan(MIGRATIONS)
+  },
+)
+
+function prepare(database: string, mode: string): void {
+  const db = new Sqlite(database)
+  db.pragma(`journal_mode = ${mode}`)
+  db.exec('CREATE TABLE own (x); INSERT INTO own VALUES (1)')
+  db.close()
+}
+
+function syncs(lines: readonly string[]): { all: number; wal: number } {
+  const calls = lines.filter((line) => /\bf(data)?sync\(.* = 0$/.test(line))
+  return { all: calls.length, wal: calls.filter((line) => line.includes('app.db-wal>')).length }
+}

@@ -1,0 +1,85 @@
+import fc from 'fast-check'
+import type { Document, Parameter } from './document.ts'
+import { everyByte, mutation, type Sent } from './request-mutations.ts'
+
+/** Stands for an id or a name that an answer has told lately. */
+export const LIVE = '{live}'
+
+/** Requests that `document` describes, nearly describes, or does not. */
+export function anyRequest(document: Document, tokens: readonly string[]): fc.Arbitrary<Sent> {
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { parameters = [] }]) => described(method.toUpperCase(), path, parameters)),
+  )
+  const headers = fc.tuple(authorization(tokens), fc.constantFrom(null, null, null, 'text/plain', 'application/json'))
+  const plain = fc.tuple(fc.oneof(...operations), headers).map(([sent, [token, accept]]): Sent => {
+    const given = [['Authorization', token] as const, ['Accept', accept] as const]
+    return { ...sent, headers: given.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const])) }
+  })
+  const mutations = fc.oneof(
+    { weight: 2, arbitrary: fc.constant([]) },
+    { weight: 3, arbitrary: fc.array(mutation, { minLength: 1, maxLength: 3 }) },
+  )
+  return fc.tuple(plain, mutations).map(([sent, all]) => all.reduce((made, mutate) => mutate(made), sent))
+}
+
+function described(method: string, path: string, parameters: readonly Parameter[]): fc.Arbitrary<Sent> {
+  const inPath = parameters.filter((one) => one.in === 'path')
+  const inQuery = parameters.filter((one) => one.in === 'query')
+  const values = fc.tuple(...inPath.map((one) => textOf(one)))
+  const none = { weight: 2, arbitrary: fc.constant(null) }
+  const pairs = fc.tuple(...inQuery.map((one) => fc.oneof(none, { weight: 1, arbitrary: pairOf(one) })))
+  return fc.tuple(values, pairs).map(([given, query]) => {
+    const filled = path.replace(/\{\w+\}/g, () => given.shift() ?? '')
+    const asked = query.filter((pair) => pair !== null).join('&')
+    return { method, target: asked === '' ? filled : `${filled}?${asked}`, headers: [], body: null, broken: false }
+  })
+}
+
+function pairOf(parameter: Parameter): fc.Arbitrary<string> {
+  const { name } = parameter
+  const names = fc.oneof(
+    { weight: 12, arbitrary: fc.constant(encodeURIComponent(name)) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(everyByte(name), name.toUpperCase(), `${name}[]`, ` ${name}`, `${name}%00`),
+    },
+  )
+  return fc.tuple(names, textOf(parameter)).map((pair) => pair.join('='))
+}
+
+/** Valid ones, and those that a careless parser would take for one. */
+function textOf({ schema }: Parameter): fc.Arbitrary<string> {
+  const words = schema.enum ?? (schema.const === undefined ? [] : [schema.const])
+  const integer = schema.pattern?.includes('[1-9]')
+  const valid = fc.constantFrom(...(words.length > 0 ? words : integer ? ['0', '1', '2', '3', '-1'] : [LIVE]))
+  return fc.oneof(
+    { weight: 15, arbitrary: valid },
+    { weight: 1, arbitrary: valid.map(everyByte) },
+    { weight: 1, arbitrary: fc.constantFrom(...ODD_VALUES, ...words.map((word) => word.toUpperCase())) },
+    { weight: 1, arbitrary: fc.string().map(encodeURIComponent) },
+  )
+}
+
+const ODD_VALUES =
+  '|00|01|1.0|1e0|%2B1|0x1|+1|%201|1%20|-0|-2|999999999|1000000000|9007199254740993|%D9%A3|NaN|null|1,2|true|%00|1%00|__proto__|%ff|%|..|%2e%2e|..%2f..%2fetc|[object Object]'
+    .replaceAll(' ', '%20')
+    .split('|')
+
+function authorization(tokens: readonly string[]): fc.Arbitrary<string | null> {
+  const [any, strongest = ''] = [fc.constantFrom(...tokens), tokens.at(-1)]
+  const wrong = [
+    '',
+    'Bearer',
+    'Bearer ',
+    'Bearer x',
+    `Basic ${strongest}`,
+    `Bearer ${strongest}x`,
+    `Bearer ${strongest.slice(1)}`,
+  ]
+  return fc.oneof(
+    { weight: 1, arbitrary: fc.constant(null) },
+    { weight: 1, arbitrary: fc.constantFrom(...wrong, `Bearer ${strongest} ${strongest}`, `Bearer "${strongest}"`) },
+    { weight: 6, arbitrary: any.map((token) => `Bearer ${token}`) },
+    { weight: 1, arbitrary: any.map((token) => `bearer  ${token} `) },
+  )
+}
