@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Backup, Run } from '../src/core/migration.ts'
-import { CATS, ENDLESS, write } from './support/folder.ts'
+import { CATS, ENDLESS, temporaryFolder, write } from './support/folder.ts'
 import { contentOf, type Server, startServer, until } from './support/server.ts'
 
 async function backupsOf(server: Server): Promise<Backup[]> {
@@ -30,7 +30,7 @@ describe('a backup', () => {
     expect(names(server)).toEqual([])
     const before = contentOf(server.database)
     const run = await migrate(server)
-    expect(run.backup).toMatch(/^app\.db-\d{8}T\d{9}Z-0-[0-9a-f-]{36}\.db$/)
+    expect(run.backup).toMatch(/^app\.db-[0-9a-f]{8}-\d{8}T\d{9}Z-0-[0-9a-f-]{36}\.db$/)
     expect(names(server)).toEqual([run.backup])
     expect(await backupsOf(server)).toEqual([
       {
@@ -95,8 +95,9 @@ describe('a backup', () => {
     expect(names(server)).toHaveLength(1)
     await server.stop('SIGKILL')
     await lost
+    const own = /^app\.db-[0-9a-f]{8}/.exec(names(server)[0] ?? '')?.[0]
     writeFileSync(
-      join(folderOf(server), '.app.db-20260101T000000000Z-none-01a20ad1-b98f-7153-bca5-5f571b8aa87d.db.tmp'),
+      join(folderOf(server), `.${own}-20260101T000000000Z-none-01a20ad1-b98f-7153-bca5-5f571b8aa87d.db.tmp`),
       'half',
     )
     writeFileSync(join(folderOf(server), 'own.db'), 'not ours to delete')
@@ -141,6 +142,30 @@ describe('a backup', () => {
     expect(backup.pragma('integrity_check', { simple: true })).toBe('ok')
     backup.close()
   })
+})
+
+it('two databases of one name share a folder without touching the backups of the other', async () => {
+  const shared = temporaryFolder()
+  const env = { BACKUP_DIR: shared, BACKUP_KEEP: '1' }
+  const [one, other] = [await startServer({ files: CATS, env }), await startServer({ files: CATS, env })]
+  for (const target of [0, 1]) await migrate(one, `?target=${target}`)
+  const [kept] = await backupsOf(one)
+  for (const target of [0, 1, 2]) await migrate(other, `?target=${target}`)
+  expect((await backupsOf(one)).map(({ name }) => name)).toContain(kept?.name)
+  expect(await backupsOf(other)).toHaveLength(2)
+})
+
+it('a row of the record deletes nothing but the backup of its own run', async () => {
+  const server = await startServer({ files: CATS })
+  await migrate(server, '?target=1')
+  const db = new Sqlite(server.database)
+  db.exec(`INSERT INTO migration_runs (id, kind, parameters, status, actor, request_id, created_at, started_at, result)
+    VALUES ('0', 'migrate', '{}', 'running', 'x', 'x', '2026-01-01', '2026-01-01', '{"steps":[],"backup":"../app.db"}'),
+    ('1', 'migrate', 'x', 'running', 'x', 'x', '2026-01-01', '2026-01-01', 'x')`)
+  db.close()
+  expect(await migrate(server)).toMatchObject({ status: 'succeeded', to: 2 })
+  expect((await server.get('/migrations')).body.current).toBe(2)
+  expect((await server.get('/runs')).body.runs).toHaveLength(4)
 })
 
 it('a folder of backups that cannot be read is told', async () => {

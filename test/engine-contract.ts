@@ -198,6 +198,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const baseline = await engine.execute(order({ kind: 'baseline' }), () => known, conduct())
       expect(baseline).toMatchObject({ error: null, from: null, to: 1, schemaChanges: { created: [] } })
       expect(baseline.steps.map(({ status }) => status)).toEqual(['recorded', 'recorded'])
+      // It has no rollback of its own any more, and keeps the one that was kept.
       const renamed = [{ ...up(1, ''), source: null, name: 'other', checksum: 'sha256:other' }]
       expect(await engine.execute(order({ kind: 'repair' }), () => renamed, conduct())).toMatchObject({
         error: null,
@@ -205,7 +206,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       })
       expect((await engine.read('immediate')).applied).toMatchObject([
         { id: 0, name: 'm0', checksum: 'sha256:0', keptDown: true },
-        { id: 1, name: 'other', checksum: 'sha256:other', keptDown: false },
+        { id: 1, name: 'other', checksum: 'sha256:other', keptDown: true },
       ])
       const missing = [up(0, ''), up(5, '')].map((step) => ({ ...step, source: null, name: 'x' }))
       const refused = await engine.execute(order({ kind: 'repair' }), () => missing, conduct())

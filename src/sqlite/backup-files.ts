@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   accessSync,
   closeSync,
@@ -27,9 +28,10 @@ export function temporaryName(name: string): string {
 const OWN =
   /^(.*)-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-(none|\d+)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.db$/
 
-/** The files of `folder` that can be restored, the newest first. None where there is no folder. */
-export function listBackups(folder: string): Backup[] {
+/** The files of `folder` that can be restored, the newest first: not the database `except`. None where there is no folder. */
+export function listBackups(folder: string, except: string | null = null): Backup[] {
   return names(folder)
+    .filter((name) => join(folder, name) !== except)
     .flatMap((name) => backupAt(folder, name) ?? [])
     .sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
 }
@@ -52,6 +54,11 @@ export function backupAt(folder: string, name: string): Backup | null {
   return { name, createdAt: made, bytes: found.size, current: known, runId: runId ?? null }
 }
 
+/** Deletes the backup `name`, which must be the one that was made for the run `runId`: a record may say anything. */
+export function removeBackup(folder: string, name: string, runId: string): void {
+  if (OWN.exec(name)?.[10] === runId) removeDatabase(join(folder, name))
+}
+
 /** Deletes the oldest backups of `database` until `keep` are left; `spared` is not counted and stays. */
 export function prune(folder: string, database: string, keep: number, spared: string | null = null): void {
   const own = listBackups(folder).filter(({ name }) => OWN.exec(name)?.[1] === stem(database) && name !== spared)
@@ -59,8 +66,7 @@ export function prune(folder: string, database: string, keep: number, spared: st
 }
 
 /** Removes what a dead run has left half made. Only the holder of the run lock may call this, and before it makes any; what is of a run that died, anybody. */
-export function sweep({ folder, keep }: BackupPlace, database: string, of = ''): void {
-  if (keep === 0) return
+export function sweep({ folder }: Pick<BackupPlace, 'folder'>, database: string, of = ''): void {
   for (const left of leftovers(folder, database)) if (left.includes(of)) rmSync(left, { force: true })
 }
 
@@ -101,9 +107,12 @@ function isFolder(path: string): boolean {
   }
 }
 
-/** A name may be part of a URL and of a shell line. */
+/** Of which database: its name, which may be part of a URL and of a shell line, and what tells it from others so named. */
 function stem(database: string): string {
-  return basename(database).replace(/[^A-Za-z0-9._]/g, '_')
+  const name = basename(database)
+    .replace(/[^A-Za-z0-9._]/g, '_')
+    .replace(/^\./, '_')
+  return `${name}-${createHash('sha256').update(database).digest('hex').slice(0, 8)}`
 }
 
 function names(folder: string): string[] {

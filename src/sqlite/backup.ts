@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Database } from 'better-sqlite3'
-import { backupName, prune, removeDatabase, sync, temporaryName } from './backup-files.ts'
+import { backupName, prune, removeBackup, removeDatabase, sync, temporaryName } from './backup-files.ts'
 import { copyDatabase, copyFailure } from './copy.ts'
 import { Ledger } from './ledger.ts'
 import type { BackupPlace } from './messages.ts'
@@ -12,6 +12,8 @@ export interface OwnBackup {
   readonly name: string
   /** Gives it its name; after the run has been recorded, so that each backup belongs to a run which can be looked up. */
   publish(): void
+  /** Removes it where the run has not begun. */
+  drop(): void
   /** Keeps it, and deletes the oldest, when the run has changed something; else deletes it. Gives the name of what was kept. */
   settle(changed: boolean): string | null
 }
@@ -45,11 +47,12 @@ export async function makeBackup(
   }
   return {
     name,
+    drop: () => removeDatabase(growing),
     publish: () => {
       renameSync(growing, join(folder, name))
       sync(folder)
     },
-    settle: (changed) => settleBackup({ folder, keep }, database, name, changed, spared),
+    settle: (changed) => settleBackup({ folder, keep }, database, { name, runId }, changed, spared),
   }
 }
 
@@ -57,13 +60,13 @@ export async function makeBackup(
 export function settleBackup(
   { folder, keep }: BackupPlace,
   database: string,
-  name: string | null,
+  { name, runId }: { name: string | null; runId: string },
   changed: boolean,
   spared: string | null = null,
 ): string | null {
   if (name === null) return null
   if (changed) prune(folder, database, keep, spared)
-  else removeDatabase(join(folder, name))
+  else removeBackup(folder, name, runId)
   return changed ? name : null
 }
 

@@ -63,6 +63,14 @@ function renew(restored: Database, before: ReadonlyMap<number, number>): void {
   const repeat = restored.prepare(
     `INSERT INTO main.migration_log (${LOG}) SELECT ${columns} FROM main.migration_log WHERE id = ?`,
   )
-  const now = successes(restored)
-  for (const [id, row] of before) if (now.get(id) !== row) repeat.run(row)
+  const unknown = restored.prepare(
+    `INSERT INTO main.migration_log (${LOG})
+    SELECT NULL, id, name, 'up', 'restored', NULL, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL FROM main.migrations WHERE id = ?`,
+  )
+  for (const [id, row] of successes(restored)) {
+    const was = before.get(id)
+    // Of what was applied without a log, a later life must not tell.
+    if (was === undefined) unknown.run(id)
+    else if (was !== row) repeat.run(was)
+  }
 }

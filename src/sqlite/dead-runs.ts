@@ -20,7 +20,7 @@ export function recordInterrupted(db: Database, database: string, backups: Backu
   for (const record of runRecords(db, `status = 'running'`, [])) {
     const end = endOfDead(db, record)
     const happened = end.steps.some(hasHappened)
-    settleBackup(backups, database, record.backup, happened)
+    settleBackup(backups, database, { name: record.backup, runId: record.id }, happened)
     recordEnd(db, rowOf(record), { ...end, backup: happened ? record.backup : null })
   }
 }

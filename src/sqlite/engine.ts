@@ -123,7 +123,7 @@ export function sqliteEngine(
         },
         settle: (words, known) => settle(aftermath(file()), words, known),
       }),
-    backups: async () => listBackups(backups().folder),
+    backups: async () => listBackups(backups().folder, file()),
     runs: async (limit, before) => await record.ask((reader) => reader.runs(limit, before)),
     run: async (id) => await record.ask((reader) => reader.run(id)),
     recover: async () => {
@@ -131,7 +131,7 @@ export function sqliteEngine(
       // After a crash, whoever reads first has the file for himself for a moment.
       await record.read('patient')
       const dead = await record.ask((reader) => reader.hasRunning())
-      if (dead || (options.backupKeep > 0 && leftovers(backups().folder, file()).length > 0)) {
+      if (dead || leftovers(backups().folder, file()).length > 0) {
         await askOnce(fork(), claim, { type: 'recover', backups: backups() })
       }
       const copy = rehearsalPath(file())

@@ -27,7 +27,10 @@ export function lostBetween(live: string, restored: string): RowCount[] {
     return tables.map((table) => {
       const before = now?.has(table) ? countOf(db, 'main', table) : null
       const after = then?.has(table) ? countOf(db, 'restored', table) : null
-      return { table, before, after, lost: before === null ? 0 : after === null ? before : lostOf(db, table) }
+      const lost = before === null ? 0 : after === null ? before : lostOf(db, table)
+      // Rows that are alike count once when they are compared.
+      const fewer = Math.max(0, (before ?? 0) - (after ?? 0))
+      return { table, before, after, lost: lost === null ? null : Math.max(lost, fewer) }
     })
   } finally {
     db.close()
@@ -44,7 +47,7 @@ function tablesOf(db: Database, schema: 'main' | 'restored'): string[] {
 
 function isReadable(db: Database, schema: string, table: string): boolean {
   try {
-    db.prepare(`SELECT 1 FROM ${schema}.${quote(table)}`)
+    countOf(db, schema, table)
     return true
   } catch {
     return false
@@ -65,7 +68,12 @@ function lostOf(db: Database, table: string): number | null {
   if (columns('main') !== columns('restored')) return null
   const name = quote(table)
   const sql = `SELECT count(*) FROM (SELECT * FROM main.${name} EXCEPT SELECT * FROM restored.${name})`
-  return db.prepare(sql).pluck().get() as number
+  try {
+    return db.prepare(sql).pluck().get() as number
+  } catch {
+    // A collation or a function of the application's: what cannot be counted must not stop a restore.
+    return null
+  }
 }
 
 function quote(name: string): string {

@@ -3,7 +3,7 @@ import type { MigrationError } from '../core/errors.ts'
 import type { Step } from '../core/migration.ts'
 import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
 import { logRow, rounded, type Work } from './attempt.ts'
-import { makeBackup } from './backup.ts'
+import { makeBackup, type OwnBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
 import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record } from './connection.ts'
 import { recordInterrupted } from './dead-runs.ts'
@@ -36,7 +36,7 @@ export async function performRun(
     const backup = await makeBackup(db, claimed.database, backups, run.id)
     const { startedAt } = clock
     const notRun = steps.map((step) => reportOf(step))
-    const from = begin(db, (current) => {
+    const from = begin(db, backup, (current) => {
       recordInterrupted(db, claimed.database, backups)
       recordBegin(db, run, startedAt, current, { atomic: run.atomic, steps: notRun, backup: backup?.name ?? null })
     })
@@ -96,7 +96,7 @@ export function startClock() {
 }
 
 /** Our tables, and what `write` writes into them, in one commit. Gives the current id. */
-export function begin(db: Database, write: (current: number | null) => void): number | null {
+export function begin(db: Database, backup: OwnBackup | null, write: (current: number | null) => void): number | null {
   const whole = db.transaction(() => {
     establish(db, OURS)
     const current = new Ledger(db).current()
@@ -104,7 +104,12 @@ export function begin(db: Database, write: (current: number | null) => void): nu
     refuseGhost(db)
     return current
   })
-  return whole.immediate()
+  try {
+    return whole.immediate()
+  } catch (error) {
+    backup?.drop()
+    throw error
+  }
 }
 
 /** Executes the steps, or records them, each told to the parent. */

@@ -21,7 +21,7 @@ export async function performRehearsal(
   try {
     await copy(source, claimed)
     db = openForRun(claimed)
-    const from = begin(db, () => {})
+    const from = begin(db, null, () => {})
     const clock = startClock()
     const [before, rows] = [objectsOf(db), countRows(db)]
     say({ type: 'begun', startedAt: clock.startedAt, from, before, backup: null })

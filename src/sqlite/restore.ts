@@ -34,16 +34,17 @@ export async function performRestore(
   try {
     db = openForRun(claimed, candidate.pageSize)
     refuseOther(db, name, candidate)
+    const version = db.pragma('data_version', { simple: true })
     const backup = await makeBackup(db, claimed.database, backups, run.id, name)
     const live = db
-    const from = begin(live, (current) => {
+    const from = begin(live, backup, (current) => {
       recordInterrupted(live, claimed.database, backups)
       recordBegin(live, run, clock.startedAt, current, { atomic: true, steps: [], backup: backup?.name ?? null })
     })
     backup?.publish()
     const before = objectsOf(live)
     say({ type: 'begun', startedAt: clock.startedAt, from, before, backup: backup?.name ?? null })
-    return await replace(claimed, live, candidate, { words, clock, from, before, backup })
+    return await replace(claimed, live, candidate, { words, clock, from, before, backup, version })
   } finally {
     db?.close()
     removeDatabase(candidate.path)
@@ -56,6 +57,8 @@ interface Begun {
   readonly from: number | null
   readonly before: Readonly<Record<string, string>>
   readonly backup: OwnBackup | null
+  /** What SQLite calls the state of the live file that the backup holds; our own commits do not count. */
+  readonly version: unknown
 }
 
 /** From here on it is recorded: whatever happens is in the result. */
@@ -79,6 +82,7 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
       ...clock.stop(),
     }
     recordEnd(restored, run, end)
+    refuseWritten(live, begun.version)
     await overwrite(restored, live, claimed, run.id)
     backup?.settle(true)
     const whole = { ...end, ...clock.stop() }
@@ -125,6 +129,15 @@ async function overwrite(
   }
   // The connection of the backup does not sync what it commits.
   cutWal(live)
+}
+
+/** What the application has written since the backup was made would be lost, and nobody had counted it. */
+function refuseWritten(live: Database, version: unknown): void {
+  if (live.pragma('data_version', { simple: true }) === version) return
+  throw new MigrationError(
+    'database-locked',
+    'the application has written while the restore was prepared, and that would be lost; stop it, then try again',
+  )
 }
 
 function unlessLocked(error: unknown): void {

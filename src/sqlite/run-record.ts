@@ -99,15 +99,30 @@ export function runOf({ parameters: _, rowCounts, ...record }: RunRecord): Run {
   return { ...record, rehearsal: false, ...(rowCounts && { rowCounts }) }
 }
 
+/** A row that somebody else has written must not hide the others. */
+function readable<T>(text: string, otherwise: T): T {
+  try {
+    return (JSON.parse(text) as T) ?? otherwise
+  } catch {
+    return otherwise
+  }
+}
+
 const UNCHANGED: SchemaChanges = { created: [], dropped: [], altered: [] }
 
 function parsed({ result, ...row }: RunRecord & { result: string }): RunRecord {
   const text = row as unknown as { parameters: string; error: string | null }
-  const { atomic, steps, schemaChanges = UNCHANGED, backup = null, rowCounts } = JSON.parse(result) as Result
+  const {
+    atomic = false,
+    steps = [],
+    schemaChanges = UNCHANGED,
+    backup = null,
+    rowCounts,
+  } = readable<Partial<Result>>(result, {})
   return {
     ...row,
-    parameters: JSON.parse(text.parameters),
-    error: text.error && JSON.parse(text.error),
+    parameters: readable(text.parameters, {}),
+    error: text.error ? readable<RunError | null>(text.error, null) : null,
     atomic,
     steps,
     schemaChanges,

@@ -10,8 +10,9 @@ import { Ledger } from './ledger.ts'
 import type { FromRunner, RunnerResult, ToRunner } from './messages.ts'
 import { currentIn } from './perform.ts'
 import { isComplete, readBack } from './read-back.ts'
-import { endOf, recordEnd, runRecords } from './run-record.ts'
+import { endOf, recordBegin, recordEnd, runRecords } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
+import { examine } from './tables.ts'
 
 /**
  * Reads back what a run has really done whose runner has died, and writes its end. To read takes no lock: whoever has one by
@@ -40,14 +41,13 @@ export function settleRun(words: ToRunner & { type: 'settle' }): FromRunner & { 
       to: currentIn(db),
       schemaChanges: changesBetween(known.before ?? objectsOf(db), objectsOf(db)),
       error: error?.toJSON() ?? null,
-      backup: settleBackup(backups, database, backup, reports.some(hasHappened)),
+      backup: settleBackup(backups, database, { name: backup, runId: run.id }, reports.some(hasHappened)),
       startedAt: known.startedAt,
       finishedAt: new Date().toISOString(),
       durationMs: Date.now() - Date.parse(known.startedAt),
     }
-    // Where it has no row, it had not begun.
     db.pragma(`busy_timeout = ${Math.min(lockTimeoutMs, RECORD_MS)}`)
-    const recorded = row === undefined || record(db, () => write(db, words, result), 1)
+    const recorded = examine(db, 'migration_runs') !== 'ours' || record(db, () => write(db, words, result), 1)
     return { type: 'result', result, recorded }
   } finally {
     db.close()
@@ -64,6 +64,10 @@ function write(db: Database, { run, steps, known }: ToRunner & { type: 'settle' 
     const work = { ...step, file: step.source?.file ?? null, body: null }
     const started = Date.parse(known.startedAt)
     new Ledger(db).log(logRow({ runId: run.id }, work, 'failed', started, failed.durationMs ?? 0, known.error.message))
+  }
+  // It may have died before its beginning was recorded.
+  if (runRecords(db, 'id = ?', [run.id]).length === 0) {
+    recordBegin(db, run, known.startedAt, known.from, { atomic: run.atomic, steps: end.steps })
   }
   recordEnd(db, run, end)
 }
