@@ -127,6 +127,30 @@ describe('a restore', () => {
   })
 })
 
+it('an application that writes meanwhile loses nothing: the restore is refused until it stops', async () => {
+  const server = await startServer({ files: CATS })
+  await migrate(server, '?target=1')
+  const application = new Sqlite(server.database)
+  const put = application.prepare('INSERT INTO cats (name) VALUES (?)')
+  application.transaction(() => {
+    for (let n = 0; n < 5_000; n += 1) put.run('x'.repeat(800))
+  })()
+  const { backup } = await migrate(server)
+  let written = 0
+  const writing = setInterval(() => {
+    put.run('acknowledged')
+    written += 1
+  }, 5)
+  const refused = await restore(server, backup)
+  clearInterval(writing)
+  expect(refused).toMatchObject({ status: 503, body: { code: 'database-locked', run: { status: 'failed', to: 2 } } })
+  expect(written).toBeGreaterThan(0)
+  const kept = `SELECT count(*) AS rows FROM cats WHERE name = 'acknowledged'`
+  expect(query(server.database, kept)).toEqual([{ rows: written }])
+  expect((await restore(server, backup)).status).toBe(200)
+  application.close()
+})
+
 describe('what is no backup of this database is refused, and nothing is touched', () => {
   it.each([
     ['no database', 400, (path: string) => writeFileSync(path, 'this is no database, only some text\n'.repeat(100))],

@@ -66,7 +66,7 @@ const ODD_VALUES =
     .split('|')
 
 function authorization(tokens: readonly string[]): fc.Arbitrary<string | null> {
-  const [any, strongest = ''] = [fc.constantFrom(...tokens), tokens.at(-1)]
+  const [held, strongest = ''] = [fc.constantFrom(...tokens), tokens.at(-1)]
   const wrong = [
     '',
     'Bearer',
@@ -79,7 +79,7 @@ function authorization(tokens: readonly string[]): fc.Arbitrary<string | null> {
   return fc.oneof(
     { weight: 1, arbitrary: fc.constant(null) },
     { weight: 1, arbitrary: fc.constantFrom(...wrong, `Bearer ${strongest} ${strongest}`, `Bearer "${strongest}"`) },
-    { weight: 6, arbitrary: any.map((token) => `Bearer ${token}`) },
-    { weight: 1, arbitrary: any.map((token) => `bearer  ${token} `) },
+    { weight: 6, arbitrary: held.map((token) => `Bearer ${token}`) },
+    { weight: 1, arbitrary: held.map((token) => `bearer  ${token} `) },
   )
 }
