@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { expect, it } from 'vitest'
+import type { Run } from '../src/core/migration.ts'
 import { CATS, ENDLESS, write } from './support/folder.ts'
-import { isAlive, query, type Server, startServer, until } from './support/server.ts'
+import { type Answer, isAlive, query, type Server, startServer, startWriter, until } from './support/server.ts'
 
 /** Begins a transaction of the application, which waits for its turn. */
 function hold(db: Database): void {
@@ -92,6 +93,61 @@ it('a rollback by steps that is killed beside such an application is not told as
   })
   application.close()
 })
+
+it('a rollback by steps is not told as what curl would retry though no runner lives long enough to read it back', async () => {
+  const server = await startServer({
+    files: { ...CATS, '0001_remove_age.down.sql': `ALTER TABLE cats DROP COLUMN age;\n${ENDLESS}` },
+    env: { BACKUP_KEEP: '0' },
+  })
+  await server.post('/migrate')
+  let answered = false
+  const rollback = server.post('/rollback?steps=2').finally(() => {
+    answered = true
+  })
+  await server.logged(({ msg }) => msg === '1 remove_age')
+  // As when memory runs out, and whatever is begun dies of it.
+  while (!answered) {
+    for (const child of server.children().filter(isAlive)) process.kill(child, 'SIGKILL')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  expect(await rollback).toMatchObject({
+    status: 409,
+    body: { code: 'rollback-incomplete', retryable: false, run: { to: 1, steps: [{ status: 'done' }, {}] } },
+  })
+  const status = () => query(server.database, `SELECT status FROM migration_runs ORDER BY id DESC LIMIT 1`)
+  await until(() => JSON.stringify(status()) === '[{"status":"failed"}]')
+  expect((await server.post('/rollback?target=1')).body).toMatchObject({ status: 'succeeded', steps: [] })
+})
+
+it('the end of a failed run is recorded as it was told, though the application held the lock when it was to be', async () => {
+  const server = await startServer({ files: CATS, env: { LOCK_TIMEOUT: '0', BACKUP_KEEP: '0' } })
+  await server.post('/migrate?target=1')
+  const newest = () =>
+    query(
+      server.database,
+      `SELECT id, status, error, duration_ms AS ms FROM migration_runs ORDER BY id DESC LIMIT 1`,
+    )[0]
+  // It takes the lock between the beginning of the run and its step, which is a short moment.
+  let answer = await lockedOut(server)
+  while (answer.status === 200) {
+    await server.post('/rollback?target=1')
+    answer = await lockedOut(server)
+  }
+  expect(answer).toMatchObject({ status: 503, body: { code: 'database-locked', run: { status: 'failed' } } })
+  expect(newest()).toMatchObject({ id: answer.body.run?.id, status: 'running' })
+  await until(() => (newest() as { status: string }).status !== 'running')
+  const { id, error, durationMs } = answer.body.run as Run
+  expect(newest()).toEqual({ id, status: 'failed', error: JSON.stringify(error), ms: durationMs })
+  const failed = `SELECT run_id AS id FROM migration_log WHERE outcome = 'failed'`
+  await until(() => query(server.database, failed).length > 0)
+  expect(query(server.database, failed)).toEqual([{ id }])
+})
+
+/** Posts beside an application that takes the lock when the run has begun, and holds it for longer than it is waited for. */
+async function lockedOut(server: Server): Promise<Answer> {
+  await startWriter(server.database, 'migrate', 8_000)
+  return await server.post('/migrate')
+}
 
 it('a reader of the application does not hold up the answer after a failed step', async () => {
   const server = await startServer({ files: CATS, env: { LOCK_TIMEOUT: '600' } })

@@ -1,10 +1,10 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Backup, Run } from '../src/core/migration.ts'
 import { CATS, ENDLESS, temporaryFolder, write } from './support/folder.ts'
-import { contentOf, type Server, startServer, until } from './support/server.ts'
+import { contentOf, query, type Server, startServer, until } from './support/server.ts'
 
 async function backupsOf(server: Server): Promise<Backup[]> {
   return (await server.get('/backups')).body.backups as Backup[]
@@ -96,13 +96,49 @@ describe('a backup', () => {
     await server.stop('SIGKILL')
     await lost
     const own = /^app\.db-[0-9a-f]{8}/.exec(names(server)[0] ?? '')?.[0]
-    writeFileSync(
-      join(folderOf(server), `.${own}-20260101T000000000Z-none-01a20ad1-b98f-7153-bca5-5f571b8aa87d.db.tmp`),
-      'half',
-    )
-    writeFileSync(join(folderOf(server), 'own.db'), 'not ours to delete')
+    const half = `.${own}-20260101T000000000Z-none-01a20ad1-b98f-7153-bca5-5f571b8aa87d.db`
+    const { ino } = statSync(server.database)
+    writeFileSync(join(folderOf(server), `${half}.${ino}.tmp`), 'half')
+    // Of a database of the same path in another container.
+    const others = `${half}.${ino + 1}.tmp`
+    for (const name of [others, 'own.db']) writeFileSync(join(folderOf(server), name), 'not ours to delete')
     const next = await startServer({ migrations: server.migrations, database: server.database })
-    await until(() => names(next).join() === 'own.db')
+    await until(() => names(next).join() === `${others},own.db`)
+  })
+
+  it('of a run that died after its first step stays, and no other goes, though BACKUP_KEEP is 0 by then', async () => {
+    const server = await startServer({ files: CATS })
+    for (const target of [0, 1, 2]) await migrate(server, `?target=${target}`)
+    write(server.migrations, { '0003_more.up.sql': 'CREATE TABLE more (x);', '0004_never.up.sql': ENDLESS })
+    const lost = server.post('/migrate').catch(() => null)
+    await server.logged(({ msg }) => msg === '4 never')
+    const kept = names(server)
+    expect(kept).toHaveLength(3)
+    await server.stop('SIGKILL')
+    await lost
+    const next = await startServer({
+      migrations: server.migrations,
+      database: server.database,
+      env: { BACKUP_KEEP: '0' },
+    })
+    const status = () => query(next.database, `SELECT status FROM migration_runs ORDER BY id DESC LIMIT 1`)
+    await until(() => JSON.stringify(status()) === '[{"status":"interrupted"}]')
+    expect(names(next)).toEqual(kept)
+    // What its backup says was there before tells what it has changed.
+    const [run] = (await next.get('/runs')).body.runs as Run[]
+    expect(run).toMatchObject({ to: 3, backup: kept.at(-1), schemaChanges: { created: ['table more'], dropped: [] } })
+  })
+
+  it('is not the one that goes though the clock was set back, and those of another database never go', async () => {
+    const server = await startServer({ files: CATS, env: { BACKUP_KEEP: '1' } })
+    await migrate(server, '?target=0')
+    const first = await migrate(server, '?target=1')
+    const later = (first.backup ?? '').replace(/-\d{8}T/, '-29990101T')
+    renameSync(join(folderOf(server), first.backup ?? ''), join(folderOf(server), later))
+    const foreign = later.replace(/[0-9a-f]{12}\.db$/, '5f571b8aa87d.db')
+    writeFileSync(join(folderOf(server), foreign), 'of a run that this database does not know')
+    const second = await migrate(server)
+    expect(names(server)).toEqual([second.backup, foreign].sort())
   })
 
   it('that cannot be made stops the run before anything is touched, and says how to do without', async () => {

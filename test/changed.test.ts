@@ -78,6 +78,37 @@ describe('fault 15: an applied migration whose file is another now', () => {
   })
 })
 
+it('a repair says what the file is, and not who applied it nor how long that took', async () => {
+  const tokens = { MIGRATE_TOKEN: 'ci:0123456789abcdef', ADMIN_TOKEN: 'boss:fedcba9876543210' }
+  const server = await startServer({ files: CATS, env: tokens })
+  const as = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
+  await server.post('/migrate?target=1', as('0123456789abcdef'))
+  const of = async () => {
+    const { body } = await server.get('/migrations', as('0123456789abcdef').headers)
+    return (body.migrations as Record<string, unknown>[])[1]
+  }
+  const before = await of()
+  expect(before).toMatchObject({ state: 'applied', appliedBy: 'ci', durationMs: expect.any(Number) })
+  write(server.migrations, edited)
+  expect((await server.post('/repair', as('fedcba9876543210'))).status).toBe(200)
+  expect(await of()).toEqual({ ...before, checksum: expect.not.stringContaining(String(before?.checksum)) })
+})
+
+it('what the ancestor has applied anew is not taken for what schemad had applied before', async () => {
+  const server = await startServer({ files: CATS })
+  await server.post('/migrate')
+  const db = new Sqlite(server.database)
+  db.exec(`DELETE FROM migrations WHERE id = 2; INSERT INTO migrations VALUES (2, 'add_tom', '2030-01-01 00:00:00')`)
+  db.close()
+  const of = async () => ((await server.get('/migrations')).body.migrations as unknown[])[2]
+  expect(await of()).toMatchObject({ appliedAt: '2030-01-01T00:00:00Z', appliedBy: null, durationMs: null })
+  write(server.migrations, { '0002_add_tom.up.sql': '-- the log speaks of another application of it\nSELECT 1;\n' })
+  expect(await of()).toMatchObject({ state: 'applied' })
+  // The down SQL that was kept belongs to what is not there any more.
+  rmSync(join(server.migrations, '0002_remove_tom.down.sql'))
+  expect(await server.post('/rollback')).toMatchObject({ status: 409, body: { code: 'no-rollback' } })
+})
+
 describe('POST /baseline', () => {
   it('records what is there already as applied, without running it', async () => {
     const server = await startServer({ files: CATS })

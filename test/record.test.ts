@@ -65,10 +65,64 @@ describe('GET /runs', () => {
     ])
     expect((await runs(server)).runs[1]?.steps.map(({ status }) => status)).toEqual(['done', 'running'])
     const [seen] = (await runs(other)).runs
-    expect(seen).toMatchObject({ status: 'running', kind: 'migrate' })
+    expect(seen).toMatchObject({
+      status: 'running',
+      kind: 'migrate',
+      steps: [{ status: 'done', durationMs: expect.any(Number) }, { status: 'running' }],
+    })
     expect(await other.get(`/runs/${seen?.id}`)).toMatchObject({ status: 200, body: { status: 'running' } })
     expect((await running).body).toMatchObject({ id: seen?.id, status: 'succeeded' })
     expect((await waiting).body).toMatchObject({ code: 'no-rollback' })
+  })
+})
+
+describe('a run that has the database and no step yet', () => {
+  // Rows enough that the backup before the first step takes a while.
+  const many = `CREATE TABLE many AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+    SELECT i, hex(randomblob(500)) AS x FROM n;`
+  const files = { '0000_many.up.sql': many, '0001_one.up.sql': 'CREATE TABLE one (x);' }
+
+  it('is told as what it is, since one moment, and finishes when the server is told to end', async () => {
+    const server = await startServer({ files })
+    await server.post('/migrate?target=0')
+    const running = server.post('/migrate')
+    let held: Record<string, unknown> | null = null
+    await until(async () => {
+      held = (await server.get('/migrations')).body.running as Record<string, unknown> | null
+      return held !== null
+    })
+    const { id, startedAt } = held as unknown as Run
+    const run = (await server.get(`/runs/${id}`)).body
+    expect(run).toMatchObject({ id, status: 'running', startedAt, steps: [{ id: 1, name: 'one' }], from: 0 })
+    const ended = server.stop()
+    expect((await running).body).toMatchObject({ id, status: 'succeeded', startedAt, to: 1 })
+    expect(await ended).toBe(0)
+  })
+
+  it('is not taken for another one that has died', async () => {
+    const server = await startServer({ files: { ...files, '0002_never.up.sql': ENDLESS } })
+    await server.post('/migrate?target=0')
+    const lost = server.post('/migrate').catch(() => null)
+    await server.logged(({ msg }) => msg === '2 never')
+    const dead = (await runs(server)).runs[0]?.id
+    const [one, two] = await Promise.all(
+      [1, 2].map(() => startServer({ migrations: server.migrations, database: server.database })),
+    )
+    if (!one || !two) throw new Error('there are two')
+    const children = server.children()
+    await server.stop('SIGKILL')
+    await lost
+    await until(() => !children.some(isAlive))
+    const rollback = one.post('/rollback?target=0')
+    let ended = false
+    void rollback.finally(() => {
+      ended = true
+    })
+    while (!ended) {
+      expect((await two.get('/migrations')).body.running).not.toMatchObject({ id: dead })
+      expect((await two.get(`/runs/${dead}`)).body.status).toBe('interrupted')
+    }
+    expect((await rollback).body).toMatchObject({ code: 'no-rollback' })
   })
 })
 
@@ -91,12 +145,18 @@ describe('a run whose server died', () => {
       from: null,
       to: 1,
       steps: [{ status: 'done' }, { status: 'done' }, { status: 'failed', name: 'never' }],
-      error: { code: 'shutting-down' },
+      durationMs: null,
+      error: { code: 'shutting-down', id: 2, name: 'never', direction: 'up' },
     }
     expect((await next.get(`/runs/${id}`)).body).toMatchObject(expected)
     const recorded = () => query(server.database, 'SELECT status, to_id FROM migration_runs')
     await until(() => JSON.stringify(recorded()) === '[{"status":"interrupted","to_id":1}]')
     expect((await next.get(`/runs/${id}`)).body).toMatchObject(expected)
+    expect(query(server.database, 'SELECT migration_id AS id, outcome FROM migration_log')).toEqual([
+      { id: 0, outcome: 'done' },
+      { id: 1, outcome: 'done' },
+      { id: 2, outcome: 'failed' },
+    ])
     expect((await next.post('/migrate?target=1')).body).toMatchObject({ status: 'succeeded', steps: [] })
   })
 

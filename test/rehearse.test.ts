@@ -76,15 +76,14 @@ describe('rehearse=true', () => {
     const rehearsal = server.post('/migrate?rehearse=true')
     await until(() => server.log.filter(({ msg, status }) => msg === '3 never' && !status).length === 2)
     expect(beside(server)).toContain('app.db.rehearsal')
-    expect(await server.post('/migrate?rehearse=true&wait=0')).toMatchObject({
-      status: 409,
-      body: { code: 'change-in-progress' },
-    })
+    const refused = await server.post('/migrate?rehearse=true&wait=0')
+    expect(refused).toMatchObject({ status: 409, body: { code: 'change-in-progress', running: { kind: 'migrate' } } })
     const runs = (await server.get('/runs')).body.runs as Run[]
     expect(runs.slice(0, 2).map((run) => [run.status, run.rehearsal])).toEqual([
       ['running', true],
       ['running', false],
     ])
+    expect(refused.body.running).toMatchObject({ id: runs[0]?.id })
     await fetch(`${server.url}/runs/${runs[0]?.id}`, { method: 'DELETE' })
     expect(await rehearsal).toMatchObject({
       status: 409,
@@ -100,6 +99,22 @@ describe('rehearse=true', () => {
     const next = await startServer({ migrations: server.migrations, database: server.database })
     await until(() => beside(next).every((name) => !/rehearsal(-|$)/.test(name)))
     expect((await next.get('/migrations')).body.current).toBe(2)
+  })
+
+  it('is one at a time in all servers of a database', async () => {
+    const server = await startServer({ files: { ...CATS, '0003_never.up.sql': ENDLESS } })
+    const other = await startServer({ migrations: server.migrations, database: server.database })
+    const rehearsal = server.post('/migrate?rehearse=true')
+    await server.logged(({ msg }) => msg === '3 never')
+    const refused = await other.post('/migrate?rehearse=true&wait=0')
+    expect(refused).toMatchObject({ status: 409, body: { code: 'change-in-progress' } })
+    expect(beside(server)).toContain('app.db.rehearsal')
+    const queued = other.post('/migrate?rehearse=true&target=2&wait=30')
+    const [run] = (await server.get('/runs')).body.runs as Run[]
+    await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })
+    expect((await rehearsal).status).toBe(409)
+    expect(await queued).toMatchObject({ status: 200, body: { rehearsal: true, to: 2 } })
+    expect(beside(server)).not.toContain('app.db.rehearsal')
   })
 
   it('is refused together with dryRun, and where there is nothing to rehearse', async () => {

@@ -1,10 +1,21 @@
-import { copyFileSync, linkSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Backup, Run } from '../src/core/migration.ts'
-import { CATS, write } from './support/folder.ts'
-import { ask, contentOf, query, type Server, startServer } from './support/server.ts'
+import { CATS, temporaryFolder, write } from './support/folder.ts'
+import { ask, contentOf, query, type Server, startServer, startWriter } from './support/server.ts'
 
 async function migrate(server: Server, query = ''): Promise<Run> {
   const { status, body } = await server.post(`/migrate${query}`)
@@ -75,10 +86,10 @@ describe('a restore', () => {
     expect((await server.get(`/runs/${made[4]?.id}`)).body).toEqual(made[4])
     const log = query(
       server.database,
-      'SELECT run_id AS run, migration_id AS id, direction, outcome FROM migration_log',
+      `SELECT run_id AS run, migration_id AS id, direction FROM migration_log WHERE outcome = 'done' ORDER BY migration_log.id`,
     )
-    expect(log).toHaveLength(2 + 1 + 2 + 1 + 1)
-    expect(log.at(-1)).toMatchObject({ run: made[0]?.id, id: 1, outcome: 'restored' })
+    const steps = made.flatMap(({ id: run, steps }) => steps.map(({ id, direction }) => ({ run, id, direction })))
+    expect(log).toEqual(steps)
     // What is applied is what was applied then, and not what has the same number since.
     expect((await server.get('/migrations')).body).toMatchObject({
       state: 'changed',
@@ -100,6 +111,66 @@ describe('a restore', () => {
     expect(contentOf(next.database)).toEqual(before)
     expect((await next.get('/runs')).body.runs).toHaveLength(2)
     expect(await migrate(next)).toMatchObject({ to: 2 })
+  })
+
+  it('brings a database that is gone back in the page size and the encoding that it had', async () => {
+    const database = join(temporaryFolder(), 'app.db')
+    make(database, `PRAGMA page_size = 8192; PRAGMA encoding = 'UTF-16le'; CREATE TABLE notes (x)`)
+    const server = await startServer({ files: CATS, database })
+    await migrate(server, '?target=1')
+    const { backup } = await migrate(server)
+    await server.stop()
+    for (const end of ['', '-wal', '-shm']) rmSync(`${database}${end}`, { force: true })
+    const next = await startServer({ migrations: server.migrations, database })
+    expect((await restore(next, backup)).body).toMatchObject({ status: 'succeeded', from: null, to: 1 })
+    expect(query(database, 'SELECT page_size, encoding FROM pragma_page_size, pragma_encoding')).toEqual([
+      { page_size: 8192, encoding: 'UTF-16le' },
+    ])
+    expect(contentOf(database)).toEqual(contentOf(join(folderOf(next), backup ?? '')))
+    expect(await migrate(next)).toMatchObject({ to: 2 })
+  })
+
+  it('does nothing that a trigger on our tables in the backup would do, and leaves it there', async () => {
+    const server = await startServer({ files: CATS })
+    await migrate(server)
+    const saved = join(folderOf(server), 'saved.db')
+    mkdirSync(folderOf(server))
+    await new Sqlite(server.database, { readonly: true }).backup(saved)
+    make(saved, 'CREATE TRIGGER t AFTER INSERT ON migration_log BEGIN DELETE FROM cats; END')
+    await server.post('/rollback')
+    expect((await restore(server, 'saved.db')).body).toMatchObject({ status: 'succeeded', to: 2 })
+    expect(query(server.database, 'SELECT name FROM cats')).toEqual([{ name: 'Tom' }])
+    expect(query(server.database, `SELECT name FROM sqlite_schema WHERE type = 'trigger'`)).toEqual([{ name: 't' }])
+  })
+
+  it('of a copy in WAL mode leaves nothing beside it', async () => {
+    const server = await startServer({ files: CATS })
+    await migrate(server)
+    const saved = join(folderOf(server), 'saved.db')
+    mkdirSync(folderOf(server))
+    await new Sqlite(server.database, { readonly: true }).backup(saved)
+    make(saved, 'PRAGMA journal_mode = WAL')
+    await server.post('/rollback')
+    expect((await restore(server, 'saved.db')).body).toMatchObject({ status: 'succeeded', to: 2 })
+    expect(readdirSync(folderOf(server)).filter((name) => name.startsWith('saved'))).toEqual(['saved.db'])
+  })
+
+  it('counts as lost what only a collation of the table calls alike, and each of rows that are alike', async () => {
+    const server = await startServer({
+      files: { ...CATS, '0003_names.up.sql': 'CREATE TABLE names (name TEXT COLLATE NOCASE);' },
+    })
+    await migrate(server)
+    const application = new Sqlite(server.database)
+    application.exec(`INSERT INTO names VALUES ('tom'), ('mia')`)
+    application.exec(`CREATE TABLE twins (x); INSERT INTO twins VALUES (1), (2), (2)`)
+    write(server.migrations, { '0004_more.up.sql': 'CREATE TABLE more (x);' })
+    const { backup } = await migrate(server)
+    application.exec(`UPDATE names SET name = 'Tom' WHERE name = 'tom'`)
+    application.exec('DELETE FROM twins; INSERT INTO twins VALUES (1), (1), (2)')
+    application.close()
+    const { body } = await restore(server, backup)
+    expect(body.rowCounts).toContainEqual({ table: 'names', before: 2, after: 2, lost: 1 })
+    expect(body.rowCounts).toContainEqual({ table: 'twins', before: 3, after: 3, lost: 1 })
   })
 
   it('works though the directory has problems, and not while another change is wanted', async () => {
@@ -151,6 +222,25 @@ it('an application that writes meanwhile loses nothing: the restore is refused u
   application.close()
 })
 
+it('an application that takes the write lock meanwhile loses nothing: its row is there, or the restore came before it', async () => {
+  const server = await startServer({ files: CATS })
+  await migrate(server, '?target=1')
+  const application = new Sqlite(server.database)
+  const put = application.prepare('INSERT INTO cats (name) VALUES (?)')
+  // Rows enough that it takes a while between the backup and the change itself.
+  application.transaction(() => {
+    for (let n = 0; n < 5_000; n += 1) put.run('x'.repeat(800))
+  })()
+  application.close()
+  const { backup } = await migrate(server)
+  const { ended } = await startWriter(server.database, 'restore', 500)
+  const { status, body } = await restore(server, backup)
+  expect(await ended).toEqual([0, null])
+  expect([200, 503], JSON.stringify(body)).toContain(status)
+  expect(query(server.database, `SELECT name FROM cats WHERE name = 'acknowledged'`)).toHaveLength(1)
+  expect(contentOf(server.database).integrity).toBe('ok')
+})
+
 describe('what is no backup of this database is refused, and nothing is touched', () => {
   it.each([
     ['no database', 400, (path: string) => writeFileSync(path, 'this is no database, only some text\n'.repeat(100))],
@@ -158,6 +248,7 @@ describe('what is no backup of this database is refused, and nothing is touched'
     ['of another application', 400, (path: string) => make(path, 'PRAGMA application_id = 42; CREATE TABLE notes (x)')],
     ['without a history', 400, (path: string) => make(path, 'CREATE TABLE notes (x)')],
     ['of another tool', 409, (path: string) => make(path, 'CREATE TABLE migrations (version, dirty)')],
+    ['of another encoding', 400, (path: string) => make(path, "PRAGMA encoding = 'UTF-16be'; CREATE TABLE notes (x)")],
     ['of another page size', 400, (path: string) => make(path, 'PRAGMA page_size = 8192; CREATE TABLE notes (x)')],
     ['a link', 404, (path: string) => symlinkSync('/etc/hostname', path)],
   ])('%s', async (_, status, put) => {
@@ -173,6 +264,49 @@ describe('what is no backup of this database is refused, and nothing is touched'
     expect(contentOf(server.database)).toEqual(before)
     expect((await server.get('/backups')).body.backups).toHaveLength(backups)
     expect((await server.get('/runs')).body.runs).toHaveLength(2)
+  })
+
+  it('one of another database that schemad serves', async () => {
+    const [server, other] = [await startServer({ files: CATS }), await startServer({ files: CATS })]
+    await migrate(other, '?target=1')
+    const { backup } = await migrate(other)
+    await migrate(server)
+    mkdirSync(folderOf(server))
+    copyFileSync(join(folderOf(other), backup ?? ''), join(folderOf(server), backup ?? ''))
+    const before = contentOf(server.database)
+    expect(await restore(server, backup)).toMatchObject({
+      status: 400,
+      body: { detail: expect.stringContaining('history of another database') },
+    })
+    expect(contentOf(server.database)).toEqual(before)
+    // Where there is nothing yet, it may be.
+    await server.stop()
+    for (const end of ['', '-wal', '-shm']) rmSync(`${server.database}${end}`, { force: true })
+    const next = await startServer({ migrations: server.migrations, database: server.database })
+    expect((await restore(next, backup)).body).toMatchObject({ status: 'succeeded', to: 1 })
+  })
+
+  it.each<[string, (path: string) => void]>([
+    ['the last part cut off', (path) => truncateSync(path, statSync(path).size - 100)],
+    ['an index that has not what its table has', (path) => breakIndex(path)],
+  ])('a damaged one, with %s', async (_, damage) => {
+    const server = await startServer({
+      files: { ...CATS, '0003_index.up.sql': 'CREATE INDEX cats_name ON cats (name);\n' },
+    })
+    await migrate(server)
+    const application = new Sqlite(server.database)
+    const put = application.prepare('INSERT INTO cats (name) VALUES (?)')
+    for (let n = 0; n < 500; n += 1) put.run(`cat ${n}`)
+    application.close()
+    write(server.migrations, { '0004_more.up.sql': 'CREATE TABLE more (x);' })
+    const { backup } = await migrate(server)
+    damage(join(folderOf(server), backup ?? ''))
+    const before = contentOf(server.database)
+    expect(await restore(server, backup)).toMatchObject({
+      status: 400,
+      body: { detail: expect.stringContaining('damaged') },
+    })
+    expect(contentOf(server.database)).toEqual(before)
   })
 
   it('a damaged one', async () => {
@@ -211,6 +345,14 @@ describe('what is no backup of this database is refused, and nothing is touched'
     },
   )
 })
+
+/** Leaves the index of the names as it was when another name is written into its table. */
+function breakIndex(path: string): void {
+  const bytes = readFileSync(path)
+  const at = bytes.lastIndexOf('cat 7')
+  bytes.write('dog', at)
+  writeFileSync(path, bytes)
+}
 
 function make(path: string, sql: string): void {
   const db = new Sqlite(path)

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
+import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { busy, CATS, ENDLESS } from './support/folder.ts'
 import { isAlive, query, startServer, until } from './support/server.ts'
@@ -46,6 +48,16 @@ describe('fault 25: a server that is told to end', () => {
     })
     expect(await ended).toBe(0)
     expect(query(server.database, 'SELECT status FROM migration_runs')).toEqual([{ status: 'interrupted' }])
+  })
+
+  it('does not wait for a rehearsal, of which nothing is lost', async () => {
+    const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': ENDLESS } })
+    const rehearsal = server.post('/migrate?rehearse=true')
+    await server.logged(({ msg }) => msg === '1 busy')
+    const ended = server.stop()
+    expect((await rehearsal).body).toMatchObject({ status: 503, code: 'shutting-down', run: { rehearsal: true } })
+    expect(await ended).toBe(0)
+    expect(readdirSync(dirname(server.database)).filter((name) => /rehearsal(-|$)/.test(name))).toEqual([])
   })
 
   it('ends at once when nothing runs, a keep-alive client or not, and leaves no process behind', async () => {

@@ -33,8 +33,8 @@ export interface Conduct {
 export type Decide = (history: History) => readonly Step[]
 
 export type EngineEvent =
-  /** The database is ours, and nothing is written yet. */
-  | { readonly type: 'claimed' }
+  /** The database is ours, since `startedAt`, and nothing is written yet. */
+  | { readonly type: 'claimed'; readonly startedAt: string }
   /** There are steps to do: from here on there is a record of the run. */
   | {
       readonly type: 'begun'
@@ -80,7 +80,7 @@ export interface Engine {
    */
   read(patience: Patience): Promise<History>
 
-  /** The run that holds the database, whichever process began it; `'unknown'` in the moment before it has said who it is. */
+  /** The run that holds the database at this moment, whichever process began it; `'unknown'` until it has said who it is. */
   running(): Promise<Running | 'unknown' | null>
 
   /** The down SQL that was kept when migration `id` was applied; `null` where none was. */

@@ -3,7 +3,7 @@ import { MigrationError } from './errors.ts'
 import { currentOf, type History } from './history.ts'
 import type { Life } from './known.ts'
 import type { Directory, Run, StepReport } from './migration.ts'
-import { setReport } from './outcome.ts'
+import { reportOf, setReport } from './outcome.ts'
 import { plan } from './plan.ts'
 import { refuseMoved } from './refusals.ts'
 import { endedRun, idleRun, orderOf, type RunRequest } from './run.ts'
@@ -20,7 +20,7 @@ export interface Execution {
   readonly engine: Engine
   readonly life: Life
   readonly asked: RunRequest
-  /** Called when it has begun. */
+  /** Called when it has the database. */
   readonly begin: () => void
   readonly hear: (event: RunEvent) => void
   readonly now: () => Date
@@ -41,9 +41,16 @@ export async function execute(execution: Execution): Promise<Run> {
     const agree = ({ applied }: History) => refuseMoved(applied, request.from)
     return told(execution, await engine.restore(order, request.backup, agree, conduct))
   }
+  // While another process makes a run, what is seen now says nothing of this one's turn.
+  const quiet = execution.seen !== null || manner === 'rehearsal' || (await engine.running()) === null
   const { directory, history } = execution.seen ?? (await execution.see())
-  const decide: Decide = (history) => plan(directory, history, request)
-  if (decide(history).length === 0) return idleRun(life.run, currentOf(history.applied), now())
+  const decide: Decide = (history) => {
+    const steps = plan(directory, history, request)
+    const from = currentOf(history.applied)
+    if (life.run.status === 'running') life.run = { ...life.run, from, steps: steps.map((step) => reportOf(step)) }
+    return steps
+  }
+  if (quiet && decide(history).length === 0) return idleRun(life.run, currentOf(history.applied), now())
   const outcome = await (manner === 'rehearsal'
     ? engine.rehearse(order, decide, conduct)
     : engine.execute(order, decide, conduct))
@@ -51,18 +58,17 @@ export async function execute(execution: Execution): Promise<Run> {
 }
 
 /** Keeps the run as it goes along, and tells of it. */
-function hearer({ life, begin, hear, now }: Execution): (event: EngineEvent) => void {
-  const queued = life.run
+function hearer({ life, begin, hear }: Execution): (event: EngineEvent) => void {
   const steps: StepReport[] = []
   return (event) => {
     if (event.type === 'claimed') {
-      life.heldSince = now().toISOString()
+      begin()
+      life.run = { ...life.run, status: 'running', startedAt: event.startedAt }
       return
     }
     if (event.type === 'begun') {
-      begin()
       steps.push(...event.steps)
-      life.run = { ...queued, status: 'running', startedAt: event.startedAt, from: event.from, steps }
+      life.run = { ...life.run, startedAt: event.startedAt, from: event.from, steps }
       return hear({ type: 'begun', run: life.run })
     }
     if (event.type === 'step') setReport(steps, event.step)

@@ -16,7 +16,9 @@ export async function inProgress(
 ): Promise<MigrationError> {
   if (rehearsed) {
     const message = 'another rehearsal is under way; wait for it, or post with wait=SECONDS'
-    return new MigrationError('change-in-progress', message, { running: null })
+    // One of another server has no record that would name it.
+    const own = current()
+    return new MigrationError('change-in-progress', message, { running: own && asRunning(own.run) })
   }
   const held = await holder(engine, current)
   const who = held === null ? '' : ` (${held.kind} ${held.id} by ${held.actor}, since ${held.startedAt})`
@@ -28,9 +30,9 @@ export async function inProgress(
 async function holder(engine: Engine, current: () => Life | null): Promise<Running | null> {
   for (let times = 0; times < ASK_TIMES; times += 1) {
     const own = current()
-    if (own?.heldSince) return asRunning(own.run, own.heldSince)
+    if (own?.run.startedAt) return asRunning(own.run)
     const other = await engine.running()
-    if (other === null) return own && asRunning(own.run, own.heldSince)
+    if (other === null) return own && asRunning(own.run)
     if (other !== 'unknown') return other
     await new Promise((resolve) => setTimeout(resolve, ASK_MS))
   }

@@ -5,8 +5,6 @@ export interface Life {
   run: Run
   /** The role that asked for it: who may cancel it depends on that. */
   readonly begunAs: string
-  /** When it got hold of the database; `null` before. ISO 8601, UTC. */
-  heldSince: string | null
   /** What is aborted first is the reason of its end. */
   readonly stop: AbortController
 }

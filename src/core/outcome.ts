@@ -22,6 +22,14 @@ export function hasHappened({ status }: StepReport): boolean {
   return status === 'done' || status === 'recorded'
 }
 
+/** The current id that the last of `steps` which happened has left, `from` being the one before. */
+export function currentAfter(steps: readonly StepReport[], from: number | null): number | null {
+  const last = steps.findLast(hasHappened)
+  if (last === undefined) return from
+  if (last.direction === 'up') return Math.max(last.id, from ?? -1)
+  return last.id === 0 ? null : last.id - 1
+}
+
 /** The codes that are told with a status which `curl --retry` repeats, or with 507. */
 const SERVER_SIDE: ReadonlySet<ErrorCode> = new Set([
   'runner-crashed',
@@ -35,18 +43,22 @@ const SERVER_SIDE: ReadonlySet<ErrorCode> = new Set([
 /**
  * The error of a run as it is recorded and told. A rollback by a number of steps that has committed one must never be
  * repeated by a client that retries: the second try would undo more than was asked for.
+ *
+ * @param unsure whether more may have been committed than `steps` tell.
  */
 export function toldError(
   { kind, parameters }: { kind: RunKind; parameters: Readonly<Record<string, unknown>> },
   steps: readonly StepReport[],
   error: MigrationError | null,
+  unsure = false,
 ): MigrationError | null {
   const byTarget = typeof parameters.target === 'number'
   const committed = steps.filter(({ status }) => status === 'done').length
-  if (error === null || kind !== 'rollback' || byTarget || committed === 0 || !SERVER_SIDE.has(error.code)) return error
+  if (error === null || kind !== 'rollback' || byTarget || !SERVER_SIDE.has(error.code)) return error
+  if (committed === 0 && !unsure) return error
   return new MigrationError(
     'rollback-incomplete',
-    `${committed} of ${steps.length} steps were rolled back, then: ${error.message}; look at the history and go on with target`,
+    `${unsure ? 'at least ' : ''}${committed} of ${steps.length} steps were rolled back, then: ${error.message}; look at the history and go on with target`,
     { ...error.details, reason: error.code },
     { cause: error },
   )

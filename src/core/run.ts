@@ -66,14 +66,15 @@ export function plannedRun(queued: Run, from: number | null, steps: readonly Ste
   return { ...queued, status: 'planned', from, to, steps: reports, finishedAt: at.toISOString() }
 }
 
-/** `queued` as a run that found nothing to do. */
-export function idleRun(queued: Run, current: number | null, at: Date): Run {
-  return { ...queued, status: 'succeeded', from: current, to: current, finishedAt: at.toISOString() }
+/** `run` as one that found nothing to do. */
+export function idleRun(run: Run, current: number | null, at: Date): Run {
+  const end = { from: current, to: current, steps: [], startedAt: null, finishedAt: at.toISOString() }
+  return { ...run, ...end, status: 'succeeded' }
 }
 
-/** `run` as one that was ended before it had begun. */
-export function cancelledRun(run: Run, error: MigrationError, at: Date): Run {
-  return { ...run, status: 'cancelled', error: error.toJSON(), finishedAt: at.toISOString() }
+/** `run` as one that was ended by `error` before its first step, and is in no record. */
+export function unbegunRun(run: Run, error: MigrationError, at: Date): Run {
+  return { ...run, status: endStatus(error), to: run.from, error: error.toJSON(), finishedAt: at.toISOString() }
 }
 
 /** The current id when all `steps` are done. */
@@ -96,7 +97,6 @@ export function endedRun(run: Run, { error, steps, ...rest }: Outcome): Run {
 }
 
 /** `run` as those are told who find it in their way. */
-export function asRunning(run: Run, heldSince: string | null): Running {
-  const { id, kind, startedAt, createdAt, actor } = run
-  return { id, kind, startedAt: startedAt ?? heldSince ?? createdAt, actor }
+export function asRunning({ id, kind, startedAt, createdAt, actor }: Run): Running {
+  return { id, kind, startedAt: startedAt ?? createdAt, actor }
 }

@@ -6,7 +6,7 @@ import { inProgress } from './holder.ts'
 import { type Life, openKnownRuns } from './known.ts'
 import type { Directory, Run, Running, StepReport } from './migration.ts'
 import { plan } from './plan.ts'
-import { asRunning, cancelledRun, draftRun, idleRun, plannedRun, type RunRequest } from './run.ts'
+import { asRunning, draftRun, idleRun, plannedRun, type RunRequest, unbegunRun } from './run.ts'
 import { openTurns } from './turns.ts'
 
 /** What happens to runs, for the log. `error` is what the answer leaves out. */
@@ -52,17 +52,24 @@ export interface RunsOptions {
   readonly hear: (event: RunEvent) => void
 }
 
+/** How long an answer to "who holds the database" is believed, in milliseconds: a dashboard may ask a thousand times a second. */
+const PROBE_MS = 50
+
 /** One change at a time, and beside it one rehearsal. */
 export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs {
   const changes = openTurns()
   const rehearsals = openTurns()
   const known = openKnownRuns()
   const unended = new Set<Promise<unknown>>()
+  /** Whose turn it is, of the changes and of the rehearsals. */
   let current: Life | null = null
+  let rehearsing: Life | null = null
+  /** What the engine said last of another process's run, and when. */
+  let probed: { readonly at: number; readonly running: Running | null } | null = null
 
   async function start(asked: RunRequest): Promise<Run> {
     const run = draftRun(asked, newId(), now())
-    const life: Life = { run, begunAs: asked.begunAs, heldSince: null, stop: new AbortController() }
+    const life: Life = { run, begunAs: asked.begunAs, stop: new AbortController() }
     const drop = () => life.stop.abort(asked.client.reason)
     // From its beginning on it goes on without its client.
     const keep = () => asked.client.removeEventListener('abort', drop)
@@ -86,21 +93,24 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
   /** The error that is told of a run that has not ended well. */
   function ended(life: Life, error: MigrationError): MigrationError {
     const { run } = error.details
-    if (run !== undefined || error.code !== 'cancelled') {
+    // What was refused before or at its turn is no run; one that somebody could have seen at work is told to its end.
+    const unbegun = run === undefined && (error.code === 'cancelled' || life.run.steps.length > 0)
+    if (!unbegun) {
       known.end(life, (run as Run | undefined) ?? null)
       return error
     }
-    const cancelled = cancelledRun(life.run, error, now())
-    known.end(life, cancelled)
-    return new MigrationError(error.code, error.message, { ...error.details, run: cancelled }, { cause: error.cause })
+    const told = unbegunRun(life.run, error, now())
+    known.end(life, told)
+    return new MigrationError(error.code, error.message, { ...error.details, run: told }, { cause: error.cause })
   }
 
   async function make(life: Life, asked: RunRequest, begin: () => void): Promise<Run> {
     const { request, manner } = asked
     const rehearsed = manner === 'rehearsal'
     const turns = rehearsed ? rehearsals : changes
-    // What has nothing to do needs no turn, and is in nobody's way.
-    const seen = manner === 'plan' || turns.free() ? await see() : null
+    // What has nothing to do needs no turn, and is in nobody's way; while a run is made, only its turn can tell.
+    const quiet = manner === 'plan' || (turns.free() && (rehearsed || (await engine.running()) === null))
+    const seen = quiet ? await see() : null
     if (seen !== null && request.kind !== 'restore') {
       const steps = plan(seen.directory, seen.history, request)
       const at = currentOf(seen.history.applied)
@@ -109,8 +119,10 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     }
     const waits = !turns.free()
     const end = await turns.take(asked.waitMs, life.stop.signal)
-    if (end === null) throw await inProgress(engine, () => current, rehearsed)
-    if (!rehearsed) current = life
+    const holder = () => (rehearsed ? rehearsing : current)
+    if (end === null) throw await inProgress(engine, holder, rehearsed)
+    if (rehearsed) rehearsing = life
+    else current = life
     try {
       const left = Math.max(0, asked.waitMs - (now().getTime() - Date.parse(life.run.createdAt)))
       const execution: Execution = {
@@ -126,11 +138,13 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
       }
       return await execute(execution).catch(async (error: unknown) => {
         if (error instanceof MigrationError && error.code === 'change-in-progress')
-          throw await inProgress(engine, () => current, rehearsed)
+          throw await inProgress(engine, () => (holder() === life ? null : holder()), rehearsed)
         throw error
       })
     } finally {
-      if (!rehearsed) current = null
+      if (rehearsed) rehearsing = null
+      else current = null
+      probed = null
       end()
     }
   }
@@ -175,9 +189,13 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
   }
 
   async function running(): Promise<Running | null> {
-    if (current?.heldSince) return asRunning(current.run, current.heldSince)
-    const other = await engine.running()
-    return other === 'unknown' ? null : other
+    if (current?.run.startedAt) return asRunning(current.run)
+    const at = now().getTime()
+    if (probed === null || Math.abs(at - probed.at) > PROBE_MS) {
+      const other = await engine.running()
+      probed = { at, running: other === 'unknown' ? null : other }
+    }
+    return probed.running
   }
 
   async function close(graceMs: number): Promise<void> {
@@ -187,8 +205,8 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
       'shutting-down',
       'the server had to shut down before the run was over; it was killed and rolled back',
     )
-    // What has not begun by now does not begin any more.
-    for (const { run, stop } of known.alive()) if (run.startedAt === null) stop.abort(reason)
+    // What has not begun by now does not begin any more, and of a rehearsal nothing is lost.
+    for (const { run, stop } of known.alive()) if (run.startedAt === null || run.rehearsal) stop.abort(reason)
     const timer = setTimeout(() => known.alive().map(({ stop }) => stop.abort(killed)), graceMs)
     await Promise.allSettled(unended)
     clearTimeout(timer)

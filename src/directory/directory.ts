@@ -131,7 +131,10 @@ export function openDirectory(path: string): DirectoryReader {
 async function listing(folder: string, path: string): Promise<Stamped[] | Problem> {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
-    const files = entries.filter((entry) => isMeant(entry.name)).map(({ name }) => name)
+    // A folder is left alone, unless somebody could take it for a migration.
+    const files = entries
+      .filter((entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)))
+      .map(({ name }) => name)
     return await stampAll(folder, files.sort())
   } catch (error) {
     const { code } = error as { code?: string }

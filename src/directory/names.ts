@@ -20,7 +20,7 @@ export function isMeant(file: string): boolean {
 /** What the name says, or what is wrong with it. */
 export function entryOf(file: string): Entry | Problem {
   const [, digits, name, ending] = SQL.exec(file) ?? CODE.exec(file) ?? []
-  if (digits !== undefined && name !== undefined) {
+  if (digits !== undefined && name !== undefined && Number.isSafeInteger(Number(digits))) {
     return {
       file,
       id: Number(digits),

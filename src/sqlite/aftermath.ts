@@ -1,5 +1,6 @@
-import { MigrationError } from '../core/errors.ts'
-import type { StepReport } from '../core/migration.ts'
+import { errorFrom, MigrationError } from '../core/errors.ts'
+import type { Run, StepReport } from '../core/migration.ts'
+import { currentAfter, toldError } from '../core/outcome.ts'
 import type { Assignment, BackupPlace, FromRunner, Known, RunnerResult, ToRunner } from './messages.ts'
 import type { Ended, RunnerProcess } from './runner-process.ts'
 
@@ -9,6 +10,8 @@ export interface Aftermath {
   readonly file: string
   readonly lockTimeoutMs: number
   readonly backups: BackupPlace
+  /** What the record says of the run `id`. */
+  readonly ask: (id: string) => Promise<Run | null>
   /** Nothing is to be begun any more. */
   readonly closing: () => boolean
 }
@@ -20,34 +23,78 @@ const SETTLE_TRIES = 3
 const RECORD_TRIES = 60
 const RECORD_MS = 5_000
 
+type Settle = ToRunner & { type: 'settle' }
+
 /** Has the record of a run whose runner died read back and completed by another runner; that one may die too. */
-export async function settle(aftermath: Aftermath, { run, steps }: Assignment, known: Known): Promise<RunnerResult> {
-  const { fork, file: database, lockTimeoutMs, backups } = aftermath
-  // The texts of the steps have no part in this.
-  const bare = steps.map((step) => ({ ...step, source: null }))
-  const words = { type: 'settle', database, lockTimeoutMs, run, steps: bare, known, backups } as const
+export async function settle(aftermath: Aftermath, assignment: Assignment, known: Known): Promise<RunnerResult> {
+  const words = settling(aftermath, assignment, known, null)
   for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
-    const told = await lastWord(fork(), words)
+    const told = await lastWord(aftermath.fork(), words)
     if (told.type !== 'result') continue
     if (!told.recorded) recordLater(aftermath, words, RECORD_TRIES)
     return told.result
   }
-  throw new MigrationError(
-    'runner-crashed',
-    `${known.error.message}; the record could not be read back: GET /migrations tells how it stands`,
-  )
+  recordLater(aftermath, words, RECORD_TRIES)
+  return unsettled(assignment, known, await aftermath.ask(assignment.run.id).catch(() => null))
 }
 
-/** Somebody has the write lock: the end of the run is recorded when he has done. */
-function recordLater(
-  { fork, closing }: Pick<Aftermath, 'fork' | 'closing'>,
-  words: ToRunner & { type: 'settle' },
-  tries: number,
-): void {
+/** Has the end that a runner `told`, and could not record, recorded when whoever holds the write lock has done. */
+export function complete(aftermath: Aftermath, assignment: Assignment, known: Known, told: RunnerResult): void {
+  recordLater(aftermath, settling(aftermath, assignment, known, told), RECORD_TRIES)
+}
+
+function settling(
+  { file: database, lockTimeoutMs, backups }: Aftermath,
+  { run, steps }: Assignment,
+  known: Known,
+  told: RunnerResult | null,
+): Settle {
+  // The texts of the steps have no part in this.
+  const bare = steps.map((step) => ({ ...step, source: null }))
+  return { type: 'settle', database, lockTimeoutMs, run, steps: bare, known, told, backups }
+}
+
+/** How a run has ended that no runner lives long enough to read back: by what this process can read, else by what it heard. */
+function unsettled({ run }: Assignment, known: Known, found: Run | null): RunnerResult {
+  const read = found?.status === 'running' ? null : found
+  const steps = read?.steps ?? withFailed(known.reports)
+  const error = errorFrom(known.error)
+  const died = new MigrationError(error.code, `${error.message}; GET /migrations tells how it stands`, error.details)
+  return {
+    ...nothingTold(known),
+    steps,
+    to: read === null ? currentAfter(steps, known.from) : read.to,
+    error: toldError(run, steps, died, read === null)?.toJSON() ?? null,
+    backup: read?.backup ?? known.backup,
+  }
+}
+
+/** The end of a run by what its parent knows alone: that it was begun. */
+function nothingTold({ startedAt, from, error }: Known): RunnerResult {
+  return {
+    steps: [],
+    from,
+    to: from,
+    schemaChanges: { created: [], dropped: [], altered: [] },
+    error,
+    backup: null,
+    startedAt,
+    finishedAt: new Date().toISOString(),
+    durationMs: Date.now() - Date.parse(startedAt),
+  }
+}
+
+function withFailed(reports: readonly StepReport[]): StepReport[] {
+  const ran = reports.findIndex(({ status }) => status === 'running')
+  return reports.map((one, place): StepReport => (place === ran ? { ...one, status: 'failed' } : one))
+}
+
+/** Tries until the end of the run is recorded: somebody has the write lock, or no runner lives long enough. */
+function recordLater(aftermath: Pick<Aftermath, 'fork' | 'closing'>, words: Settle, tries: number): void {
   const again = async () => {
-    if (closing()) return
-    const told = await lastWord(fork(), words)
-    if (tries > 1 && (told.type !== 'result' || !told.recorded)) recordLater({ fork, closing }, words, tries - 1)
+    if (aftermath.closing()) return
+    const told = await lastWord(aftermath.fork(), words)
+    if (tries > 1 && (told.type !== 'result' || !told.recorded)) recordLater(aftermath, words, tries - 1)
   }
   setTimeout(() => void again(), RECORD_MS).unref()
 }
@@ -55,21 +102,7 @@ function recordLater(
 /** What became of a rehearsal whose runner died: nothing. The copy is removed. */
 export async function settleRehearsal({ fork, file, lockTimeoutMs }: Aftermath, known: Known): Promise<RunnerResult> {
   await askOnce(fork(), { type: 'claim', database: file, lockTimeoutMs, waitMs: SWEEP_MS }, { type: 'sweep' })
-  const ran = known.reports.findIndex(({ status }) => status === 'running')
-  const steps = known.reports.map((one, place): StepReport => (place === ran ? { ...one, status: 'failed' } : one))
-  return {
-    steps,
-    from: known.from,
-    to: known.from,
-    schemaChanges: { created: [], dropped: [], altered: [] },
-    error: known.error,
-    backup: null,
-    rowCounts: [],
-    warnings: [],
-    startedAt: known.startedAt,
-    finishedAt: new Date().toISOString(),
-    durationMs: Date.now() - Date.parse(known.startedAt),
-  }
+  return { ...nothingTold(known), steps: withFailed(known.reports), rowCounts: [], warnings: [] }
 }
 
 /** Lets a runner claim a database and do one thing. Gives its last word, or how it ended. */

@@ -20,9 +20,9 @@ export function backupName(database: string, at: Date, current: number | null, r
   return `${stem(database)}-${at.toISOString().replace(/[-:.]/g, '')}-${current ?? 'none'}-${runId}.db`
 }
 
-/** Under this name a backup grows: nobody takes it for a whole one. */
-export function temporaryName(name: string): string {
-  return `.${name}.tmp`
+/** Under this name a copy grows: nobody takes it for a whole one, nor for one of a database of the same name elsewhere. */
+export function temporaryName(name: string, database: string): string {
+  return `.${name}.${statSync(database, { throwIfNoEntry: false })?.ino ?? 0}.tmp`
 }
 
 const OWN =
@@ -59,10 +59,21 @@ export function removeBackup(folder: string, name: string, runId: string): void 
   if (OWN.exec(name)?.[10] === runId) removeDatabase(join(folder, name))
 }
 
-/** Deletes the oldest backups of `database` until `keep` are left; `spared` is not counted and stays. */
-export function prune(folder: string, database: string, keep: number, spared: string | null = null): void {
-  const own = listBackups(folder).filter(({ name }) => OWN.exec(name)?.[1] === stem(database) && name !== spared)
-  for (const { name } of own.slice(Math.max(keep, 1))) rmSync(join(folder, name), { force: true })
+/**
+ * Deletes the oldest backups of `database` until `keep` are left, those of `spared` and of other programs not counted.
+ *
+ * @param hasMade whether a run is one of this database's: somebody else's may have the same path, in a container of its own.
+ */
+export function prune(
+  { folder, keep }: BackupPlace,
+  database: string,
+  spared: readonly string[],
+  hasMade: (runId: string) => boolean,
+): void {
+  const own = listBackups(folder).filter(({ name, runId }) => {
+    return OWN.exec(name)?.[1] === stem(database) && !spared.includes(name) && runId !== null && hasMade(runId)
+  })
+  for (const { name } of own.slice(keep)) rmSync(join(folder, name), { force: true })
 }
 
 /** Removes what a dead run has left half made. Only the holder of the run lock may call this, and before it makes any; what is of a run that died, anybody. */
@@ -75,9 +86,12 @@ export function leftovers(folder: string, database: string): string[] {
   // Whether a folder can be used is said when a backup is made.
   if (!isFolder(folder)) return []
   const begun = `.${stem(database)}-`
-  const left = names(folder).filter((name) => name.startsWith(begun) && /\.tmp(-journal|-wal|-shm)?$/.test(name))
-  return left
-    .filter((name) => OWN.test(name.slice(1).replace(/\.tmp(-journal|-wal|-shm)?$/, '')))
+  const inode = statSync(database, { throwIfNoEntry: false })?.ino ?? 0
+  return names(folder)
+    .filter((name) => {
+      const [, whole = '', of] = /^\.(.*)\.(\d+)\.tmp(?:-journal|-wal|-shm)?$/.exec(name) ?? []
+      return name.startsWith(begun) && OWN.test(whole) && (of === '0' || of === String(inode))
+    })
     .map((name) => join(folder, name))
 }
 
@@ -85,7 +99,13 @@ export function leftovers(folder: string, database: string): string[] {
 export function removeDatabase(path: string): void {
   // Where the folder is none, there is nothing to remove.
   if (!isFolder(dirname(path))) return
-  for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${end}`, { force: true })
+  rmSync(path, { force: true })
+  removeBeside(path)
+}
+
+/** Removes what SQLite keeps beside a database file that nobody has open. */
+export function removeBeside(path: string): void {
+  for (const end of ['-wal', '-shm', '-journal']) rmSync(`${path}${end}`, { force: true })
 }
 
 /** Waits until what is at `path`, a file or the names in a folder, is on the disk. Never of a database that is open. */

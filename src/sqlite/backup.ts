@@ -5,6 +5,7 @@ import { backupName, prune, removeBackup, removeDatabase, sync, temporaryName } 
 import { copyDatabase, copyFailure } from './copy.ts'
 import { Ledger } from './ledger.ts'
 import type { BackupPlace } from './messages.ts'
+import { runRecords } from './run-record.ts'
 import { examine } from './tables.ts'
 
 /** The backup of a run that is about to begin. */
@@ -15,7 +16,7 @@ export interface OwnBackup {
   /** Removes it where the run has not begun. */
   drop(): void
   /** Keeps it, and deletes the oldest, when the run has changed something; else deletes it. Gives the name of what was kept. */
-  settle(changed: boolean): string | null
+  settle(db: Database, changed: boolean): string | null
 }
 
 /**
@@ -33,7 +34,7 @@ export async function makeBackup(
   if (keep === 0 || isEmpty(db)) return null
   const current = examine(db, 'migrations') === 'ours' ? new Ledger(db).current() : null
   const name = backupName(database, new Date(), current, runId)
-  const growing = join(folder, temporaryName(name))
+  const growing = join(folder, temporaryName(name, database))
   try {
     mkdirSync(folder, { recursive: true })
     await copyDatabase(db, growing)
@@ -52,22 +53,29 @@ export async function makeBackup(
       renameSync(growing, join(folder, name))
       sync(folder)
     },
-    settle: (changed) => settleBackup({ folder, keep }, database, { name, runId }, changed, spared),
+    settle: (db, changed) => settleBackup(db, { folder, keep }, database, { name, runId }, changed, spared),
   }
 }
 
 /** What becomes of the backup `name` when its run is over: a run that changed nothing must not push out a good one. */
 export function settleBackup(
-  { folder, keep }: BackupPlace,
+  db: Database,
+  place: BackupPlace,
   database: string,
   { name, runId }: { name: string | null; runId: string },
   changed: boolean,
   spared: string | null = null,
 ): string | null {
   if (name === null) return null
-  if (changed) prune(folder, database, keep, spared)
-  else removeBackup(folder, name, runId)
-  return changed ? name : null
+  if (!changed) {
+    removeBackup(place.folder, name, runId)
+    return null
+  }
+  // It counts itself, whatever the clock said when the others were made.
+  const others = { ...place, keep: place.keep - 1 }
+  const hasMade = (id: string) => runRecords(db, 'id = ?', [id], 1).length > 0
+  if (place.keep > 0) prune(others, database, spared === null ? [name] : [name, spared], hasMade)
+  return name
 }
 
 function isEmpty(db: Database): boolean {

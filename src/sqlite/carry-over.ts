@@ -1,8 +1,10 @@
 import type { Database } from 'better-sqlite3'
-import { Ledger, SUCCESSES } from './ledger.ts'
+import { Ledger, OF_ITS_ROW } from './ledger.ts'
 import { establish, OURS } from './tables.ts'
+import { triggersOnOurs } from './untouched.ts'
 
-const LOG = 'run_id, migration_id, name, direction, outcome, checksum, down_sql, started_at, duration_ms, error'
+const LOG =
+  'run_id, migration_id, name, direction, outcome, checksum, down_sql, inserted_at, started_at, duration_ms, error'
 
 /**
  * Adds to `restored` what `live` remembers: its runs, and the rows of the log that a backup from before them has not. What is
@@ -11,13 +13,23 @@ const LOG = 'run_id, migration_id, name, direction, outcome, checksum, down_sql,
 export function carryOver(live: Database, restored: Database): number | null {
   const whole = restored.transaction(() => {
     establish(restored, OURS)
-    const before = successes(restored)
-    addRuns(live, restored)
-    addLog(live, restored)
-    renew(restored, before)
+    withoutTriggers(restored, () => {
+      const before = successes(restored)
+      addRuns(live, restored)
+      addLog(live, restored)
+      renew(restored, before)
+    })
     return new Ledger(restored).current()
   })
   return whole()
+}
+
+/** Whatever was put on our tables elsewhere stays there, and does nothing while `act` writes to them. */
+function withoutTriggers(db: Database, act: () => void): void {
+  const triggers = triggersOnOurs(db)
+  for (const { name } of triggers) db.exec(`DROP TRIGGER main."${name.replaceAll('"', '""')}"`)
+  act()
+  for (const { sql } of triggers) db.exec(sql)
 }
 
 function addRuns(live: Database, restored: Database): void {
@@ -44,15 +56,15 @@ function addLog(live: Database, restored: Database): void {
   )
   const rows = live.prepare(`SELECT ${LOG} FROM main.migration_log ORDER BY id`).raw()
   for (const row of rows.iterate() as IterableIterator<unknown[]>) {
-    const [runId, id, , direction, outcome, , , startedAt] = row
+    const [runId, id, , direction, outcome, , , , startedAt] = row
     if (has.get(runId, id, direction, outcome, startedAt) === undefined) put.run(row)
   }
 }
 
-/** The id of the row that tells of the last success of each applied migration. */
+/** The id of the row that tells last of each applied migration. */
 function successes(db: Database): Map<number, number> {
-  const sql = `SELECT migration_id, max(id) FROM main.migration_log
-    WHERE direction = 'up' AND outcome IN ${SUCCESSES} AND migration_id IN (SELECT id FROM main.migrations) GROUP BY migration_id`
+  const sql = `SELECT m.id, max(l.id) FROM main.migration_log l JOIN main.migrations m ON m.id = l.migration_id AND ${OF_ITS_ROW}
+    GROUP BY m.id`
   const rows = db.prepare(sql).raw().all() as [number, number][]
   return new Map(rows)
 }
@@ -65,7 +77,8 @@ function renew(restored: Database, before: ReadonlyMap<number, number>): void {
   )
   const unknown = restored.prepare(
     `INSERT INTO main.migration_log (${LOG})
-    SELECT NULL, id, name, 'up', 'restored', NULL, NULL, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL FROM main.migrations WHERE id = ?`,
+    SELECT NULL, id, name, 'up', 'restored', NULL, NULL, inserted_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 0, NULL
+    FROM main.migrations WHERE id = ?`,
   )
   for (const [id, row] of successes(restored)) {
     const was = before.get(id)

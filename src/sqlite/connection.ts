@@ -1,5 +1,7 @@
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
+import type { Clock } from './clock.ts'
+import type { Form } from './copy.ts'
 import { openGuarded } from './database.ts'
 import { failure } from './failure.ts'
 import { holdTo, refuseGhost } from './ghost.ts'
@@ -9,14 +11,16 @@ import { isBusyConnection } from './module.ts'
 export interface Claimed {
   readonly database: string
   readonly lockTimeoutMs: number
+  /** Since when. */
+  readonly clock: Clock
 }
 
 /** The connection of a run: in WAL, each commit synced. */
-export function openForRun({ database, lockTimeoutMs }: Claimed, pageSize?: number): Database {
+export function openForRun({ database, lockTimeoutMs }: Claimed, form?: Form): Database {
   const db = openGuarded(database, { timeout: lockTimeoutMs })
   try {
-    // Only a database without a page takes another page size.
-    if (pageSize !== undefined) db.pragma(`page_size = ${pageSize}`)
+    // Only a database without a page takes another form.
+    if (form !== undefined) db.exec(`PRAGMA page_size = ${form.pageSize}; PRAGMA encoding = '${form.encoding}'`)
     switchToWal(db, lockTimeoutMs)
     db.pragma('synchronous = FULL')
     holdTo(db)
@@ -85,8 +89,9 @@ export function cutWal(db: Database): MigrationError | null {
   }
 }
 
-/** How often it is tried to record the end of a run, each time for as long as LOCK_TIMEOUT. */
+/** How often it is tried to record the end of a run, each time for as long as LOCK_TIMEOUT, and for this at the least. */
 export const RECORD_TRIES = 5
+const LEAST_PATIENCE_MS = 1_000
 
 /**
  * Writes the end of a run, as patiently as an application that holds the write lock makes it necessary. What the run did is
@@ -94,6 +99,8 @@ export const RECORD_TRIES = 5
  */
 export function record(db: Database, write: () => void, tries: number): boolean {
   try {
+    const patience = Number(db.pragma('busy_timeout', { simple: true }))
+    db.pragma(`busy_timeout = ${Math.max(patience, LEAST_PATIENCE_MS)}`)
     refuseGhost(db)
     db.transaction(write).immediate()
     return true

@@ -25,7 +25,7 @@ export async function copyDatabase(db: Database, path: string): Promise<void> {
   db.exec('BEGIN')
   try {
     const wanted = likeness(db)
-    refuseWithoutSpace(dirname(path), wanted.pages * pageSize(db))
+    refuseWithoutSpace(dirname(path), wanted.pages * formOf(db).pageSize)
     const { totalPages } = await db.backup(path, { progress: () => ALL_AT_ONCE })
     // An online backup that copied nothing reports success.
     if (wanted.pages > 0 && totalPages === 0) throw incomplete(path)
@@ -41,7 +41,8 @@ export async function copyDatabase(db: Database, path: string): Promise<void> {
   }
 }
 
-const ALL_AT_ONCE = 0x7fffffff
+/** The most pages that an online backup copies in one go. */
+export const ALL_AT_ONCE = 0x7fffffff
 
 function incomplete(path: string): MigrationError {
   return new MigrationError('internal', `the copy ${path} is not what the database is`)
@@ -59,9 +60,18 @@ export function likeness(db: Database): Likeness {
   }
 }
 
-/** In bytes. */
-export function pageSize(db: Database): number {
-  return db.pragma('page_size', { simple: true }) as number
+/** What a database is given before its first page and keeps: https://www.sqlite.org/fileformat2.html#the_database_header */
+export interface Form {
+  /** In bytes. */
+  readonly pageSize: number
+  readonly encoding: string
+}
+
+export function formOf(db: Database): Form {
+  return {
+    pageSize: db.pragma('page_size', { simple: true }) as number,
+    encoding: db.pragma('encoding', { simple: true }) as string,
+  }
 }
 
 /** Throws `insufficient-storage` where `bytes` do not fit into `folder`, before any of them is written. */
@@ -83,7 +93,9 @@ export function copyFailure(error: unknown, advice: string): MigrationError {
   const known = failure(error, 'insufficient-storage')
   const { code, message, details } = known
   if (code === 'database-locked' || /^SQLITE_(CORRUPT|NOTADB)/.test(String(details.sqlite))) return known
-  const told = code === 'internal' ? code : 'insufficient-storage'
+  // A disk that fails is not full, whether SQLite says so or the kernel.
+  const broken = code === 'internal' || (error as { code?: unknown }).code === 'EIO'
+  const told = broken ? 'internal' : 'insufficient-storage'
   return new MigrationError(told, `${message}; ${advice}`, details, { cause: error })
 }
 

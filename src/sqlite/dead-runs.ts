@@ -1,29 +1,41 @@
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Database } from 'better-sqlite3'
 import { MigrationError, type RunError } from '../core/errors.ts'
-import type { StepReport } from '../core/migration.ts'
-import { hasHappened, toldError } from '../core/outcome.ts'
-import { settleBackup } from './backup.ts'
-import { sweep } from './backup-files.ts'
+import type { SchemaChanges, StepReport } from '../core/migration.ts'
+import { currentAfter, hasHappened, toldError } from '../core/outcome.ts'
+import { logRow } from './attempt.ts'
+import { removeBackup, sweep } from './backup-files.ts'
 import type { Claimed } from './connection.ts'
+import { openToRead } from './copy.ts'
 import { openGuarded } from './database.ts'
+import { Ledger } from './ledger.ts'
 import type { BackupPlace, RunnerResult, RunRow } from './messages.ts'
 import { isComplete, readBack } from './read-back.ts'
 import { type RunRecord, recordEnd, runRecords } from './run-record.ts'
+import { changesBetween, objectsOf } from './schema-changes.ts'
 import { examine } from './tables.ts'
 
 /**
  * Writes the ends of all runs that the record calls running. Only the holder of the run lock may call this: that it has the
  * lock proves that none of them is alive.
  */
-export function recordInterrupted(db: Database, database: string, backups: BackupPlace): void {
-  for (const record of runRecords(db, `status = 'running'`, [])) {
-    const end = endOfDead(db, record)
-    const happened = end.steps.some(hasHappened)
-    settleBackup(backups, database, { name: record.backup, runId: record.id }, happened)
-    recordEnd(db, rowOf(record), { ...end, backup: happened ? record.backup : null })
-  }
+export function recordInterrupted(db: Database, { folder }: BackupPlace): void {
+  if (runRecords(db, RUNNING, [], 1).length === 0) return
+  const write = db.transaction(() => {
+    for (const record of runRecords(db, RUNNING, [])) {
+      const { steps, ...end } = endOfDead(db, record)
+      const happened = steps.some(hasHappened)
+      const schemaChanges = happened ? changesSince(db, folder, record) : end.schemaChanges
+      if (!happened && record.backup !== null) removeBackup(folder, record.backup, record.id)
+      logFailed(db, record, steps)
+      recordEnd(db, rowOf(record), { ...end, steps, schemaChanges })
+    }
+  })
+  write.immediate()
 }
+
+const RUNNING = `status = 'running'`
 
 /** Completes the record after a crash, and removes the backups that were not yet whole. */
 export function recoverRuns({ database, lockTimeoutMs }: Claimed, backups: BackupPlace): void {
@@ -31,9 +43,8 @@ export function recoverRuns({ database, lockTimeoutMs }: Claimed, backups: Backu
   if (!existsSync(database)) return
   const db = openGuarded(database, { timeout: lockTimeoutMs })
   try {
-    if (runRecords(db, `status = 'running'`, []).length === 0) return
     db.pragma('synchronous = FULL')
-    db.transaction(() => recordInterrupted(db, database, backups)).immediate()
+    recordInterrupted(db, backups)
   } finally {
     db.close()
   }
@@ -42,33 +53,59 @@ export function recoverRuns({ database, lockTimeoutMs }: Claimed, backups: Backu
 /** How a run must have ended that is not alive and has not said so: by what the log has of it. */
 export function endOfDead(db: Database, record: RunRecord): RunnerResult {
   const steps = examine(db, 'migration_log') === 'ours' ? readBack(db, record.id, record.steps, true) : record.steps
-  const error = isComplete(steps) ? null : toldError(rowOf(record), steps, DIED)
-  const now = new Date()
+  const error = isComplete(steps) ? null : toldError(rowOf(record), steps, died(steps))
   return {
     steps,
     from: record.from,
     to: currentAfter(steps, record.from),
     schemaChanges: record.schemaChanges,
     error: error && (error.toJSON() satisfies RunError),
-    backup: record.backup,
+    backup: steps.some(hasHappened) ? record.backup : null,
     startedAt: record.startedAt,
-    finishedAt: now.toISOString(),
-    durationMs: Math.max(0, now.getTime() - Date.parse(record.startedAt)),
+    // When it died nobody knows; this is when it was found.
+    finishedAt: new Date().toISOString(),
+    durationMs: null,
   }
 }
 
-const DIED = new MigrationError(
-  'shutting-down',
-  'this run ended without a word, as when its server dies; what was not committed was rolled back',
-)
-
-/** The current id that the last step which happened has left. */
-function currentAfter(steps: readonly StepReport[], from: number | null): number | null {
-  const last = steps.findLast(({ status }) => status === 'done' || status === 'recorded')
-  if (last === undefined) return from
-  if (last.direction === 'up') return Math.max(last.id, from ?? -1)
-  return last.id === 0 ? null : last.id - 1
+/** What has become of the schema since the backup of the run `record`, which is the state before it. */
+function changesSince(db: Database, folder: string, { backup, schemaChanges }: RunRecord): SchemaChanges {
+  const before = backup === null ? null : openToRead(join(folder, backup), 0)
+  if (before === null) return schemaChanges
+  try {
+    return changesBetween(objectsOf(before), objectsOf(db))
+  } catch {
+    // A backup that cannot be read any more is no reason not to go on.
+    return schemaChanges
+  } finally {
+    before.close()
+  }
 }
+
+/** The row of the log for the step in which a run died. */
+function logFailed(db: Database, { id: runId, startedAt }: RunRecord, steps: readonly StepReport[]): void {
+  const failed = steps.find(({ status }) => status === 'failed')
+  if (failed === undefined) return
+  const work = { ...failed, file: null, checksum: null, keep: null, body: null }
+  new Ledger(db).log(logRow({ runId }, work, 'failed', Date.parse(startedAt), 0, DIED))
+}
+
+function died(steps: readonly StepReport[]): MigrationError {
+  const failed = steps.find(({ status }) => status === 'failed')
+  if (failed === undefined) return new MigrationError('shutting-down', DIED)
+  const { id, name, direction } = failed
+  return new MigrationError('shutting-down', DIED, {
+    id,
+    name,
+    direction,
+    file: null,
+    line: null,
+    statement: null,
+    sqlite: null,
+  })
+}
+
+const DIED = 'this run ended without a word, as when its server dies; what was not committed was rolled back'
 
 function rowOf({ id, kind, parameters, atomic, actor, requestId, createdAt }: RunRecord): RunRow {
   return { id, kind, parameters, atomic, actor, requestId, createdAt }

@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Conduct, Decide, Engine, Order, Outcome } from '../core/engine.ts'
 import { currentOf } from '../core/history.ts'
-import type { Running } from '../core/migration.ts'
-import { type Aftermath, askOnce, settle, settleRehearsal } from './aftermath.ts'
+import { type Aftermath, askOnce, complete, settle, settleRehearsal } from './aftermath.ts'
 import { leftovers, listBackups } from './backup-files.ts'
 import { type Execution, execute } from './execute.ts'
 import { realFile, refuseUnwritable, rehearsalPath } from './files.ts'
@@ -26,9 +25,6 @@ export interface SqliteEngineOptions {
   readonly environment: Readonly<Record<string, string>>
 }
 
-/** How long an answer to "who holds the lock" is believed, in milliseconds: a dashboard may ask a thousand times a second. */
-const PROBE_MS = 50
-
 /** How long after a run the next runner is forked, in milliseconds. */
 const REWARM_MS = 20
 
@@ -48,11 +44,11 @@ export function sqliteEngine(
     file: path,
     lockTimeoutMs,
     backups: backups(),
+    ask: (id) => record.ask((reader) => reader.run(id)),
     closing: () => closed,
   })
   const record = openReading(file, aftermath)
   let spare: RunnerProcess | null = null
-  let probed: { at: number; running: Running | 'unknown' | null } | null = null
   const executing = new Set<Promise<unknown>>()
   let warmed = false
   let closed = false
@@ -69,17 +65,15 @@ export function sqliteEngine(
   const conducted = async (
     order: Order,
     conduct: Conduct,
-    rest: Pick<Execution, 'claim' | 'assign' | 'settle'>,
+    rest: Pick<Execution, 'claim' | 'assign' | 'settle' | 'complete'>,
   ): Promise<Outcome> => {
     refuseUnwritable(file(), options.environment.SQLITE_TMPDIR)
-    probed = null
     const executed = execute({ ...options, order, conduct, runner, ...rest })
     executing.add(executed)
     try {
       return await executed
     } finally {
       executing.delete(executed)
-      probed = null
       // Not before the answer has been sent.
       if (warmed) setTimeout(warm, REWARM_MS).unref()
     }
@@ -94,23 +88,22 @@ export function sqliteEngine(
   return {
     read: record.read,
     warm,
-    running: async () => {
-      const now = performance.now()
-      if (probed === null || now - probed.at > PROBE_MS) probed = { at: now, running: record.now().running() }
-      return probed.running
-    },
+    running: async () => record.now().running(),
     keptDown: async (id) => await record.ask((reader) => reader.keptDown(id)),
     execute: (order, decide, conduct) =>
       conducted(order, conduct, {
         claim: file(),
         assign: decided(decide, (steps) => ({ type: 'run', run: rowOf(order), steps, backups: backups() })),
         settle: (words, known) => settle(aftermath(file()), words, known),
+        complete: (words, known, told) => complete(aftermath(file()), words, known, told),
       }),
     rehearse: (order, decide, conduct) =>
       conducted(order, conduct, {
         claim: rehearsalPath(file()),
         assign: decided(decide, (steps) => ({ type: 'rehearse', run: rowOf(order), steps, source: file() })),
         settle: (_, known) => settleRehearsal(aftermath(rehearsalPath(file())), known),
+        // Of a rehearsal there is no record.
+        complete: () => {},
       }),
     restore: (order, name, agree, conduct) =>
       conducted(order, conduct, {
@@ -122,6 +115,7 @@ export function sqliteEngine(
           return { words, current: currentOf(history.applied) }
         },
         settle: (words, known) => settle(aftermath(file()), words, known),
+        complete: (words, known, told) => complete(aftermath(file()), words, known, told),
       }),
     backups: async () => listBackups(backups().folder, file()),
     runs: async (limit, before) => await record.ask((reader) => reader.runs(limit, before)),

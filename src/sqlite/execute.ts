@@ -1,7 +1,7 @@
 import type { Conduct, Order, Outcome } from '../core/engine.ts'
 import { errorFrom, MigrationError } from '../core/errors.ts'
 import { reportOf, setReport } from '../core/outcome.ts'
-import type { Assignment, Known, RunnerResult, ToRunner } from './messages.ts'
+import type { Assignment, FromRunner, Known, RunnerResult, ToRunner } from './messages.ts'
 import { type LastStatement, neverBegan, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
 import type { RunnerProcess } from './runner-process.ts'
 
@@ -16,6 +16,8 @@ export interface Execution {
   readonly assign: () => Promise<{ readonly words: Assignment | null; readonly current: number | null }>
   /** Tells what has really happened when the runner died before it could. */
   readonly settle: (words: Assignment, known: Known) => Promise<RunnerResult>
+  /** Has the end that a runner told and could not record recorded later. */
+  readonly complete: (words: Assignment, known: Known, told: RunnerResult) => void
   /** A runner for the run: one that waits already, where there is one. */
   readonly runner: () => RunnerProcess
 }
@@ -52,11 +54,11 @@ async function attempt(execution: Execution): Promise<Outcome | null> {
 async function converse(execution: Execution, runner: RunnerProcess, end: AbortController): Promise<Outcome | null> {
   const { order, conduct, claim: database, lockTimeoutMs, runTimeoutMs } = execution
   const claimed = await claim(runner, { type: 'claim', database, lockTimeoutMs, waitMs: order.waitMs }, end)
-  if (!claimed) return null
-  conduct.hear({ type: 'claimed' })
+  if (claimed === null) return null
+  const { startedAt } = claimed
+  conduct.hear({ type: 'claimed', startedAt })
   const { words, current } = await assign(execution, runner)
   if (words === null) return nothingDone(current)
-  const startedAt = new Date().toISOString()
   using _ = limit(end, runTimeoutMs, () => timedOut(runTimeoutMs))
   runner.say(words)
   const begun = await runner.next()
@@ -66,19 +68,19 @@ async function converse(execution: Execution, runner: RunnerProcess, end: AbortC
   return await attend(execution, runner, words, known, end.signal)
 }
 
-/** Has the runner get hold of the database. Throws why it did not; `false` when it died of something else. */
+/** Has the runner get hold of the database. Throws why it did not; gives `null` when it died of something else. */
 async function claim(
   runner: RunnerProcess,
   words: ToRunner & { type: 'claim' },
   end: AbortController,
-): Promise<boolean> {
+): Promise<(FromRunner & { type: 'claimed' }) | null> {
   using _ = limit(end, words.waitMs + words.lockTimeoutMs + CLAIM_MS, () => stuck(words.database))
   runner.say(words)
   const claimed = await runner.next()
-  if (claimed.type === 'claimed') return true
+  if (claimed.type === 'claimed') return claimed
   if (claimed.type === 'busy')
     throw new MigrationError('change-in-progress', 'another process is changing the database')
-  if (claimed.type === 'ended' && !end.signal.aborted) return false
+  if (claimed.type === 'ended' && !end.signal.aborted) return null
   throw notBegun(claimed, end.signal)
 }
 
@@ -102,7 +104,7 @@ async function assign(
 
 /** Listens until the last word, or the end of the process without one. */
 async function attend(
-  { conduct, settle }: Execution,
+  { conduct, settle, complete }: Execution,
   runner: RunnerProcess,
   words: Assignment,
   { startedAt, from, before, backup }: Pick<Known, 'startedAt' | 'from' | 'before' | 'backup'>,
@@ -114,7 +116,12 @@ async function attend(
   let place: LastStatement | null = null
   for (;;) {
     const message = await runner.next()
-    if (message.type === 'result') return outcomeOf(message.result)
+    if (message.type === 'result') {
+      const { result, recorded } = message
+      const error = result.error ?? UNTOLD
+      if (!recorded) complete(words, { startedAt, from, before, backup, reports: result.steps, error }, result)
+      return outcomeOf(result)
+    }
     if (message.type === 'statement') place = message
     if (message.type === 'step') {
       place = null
@@ -128,6 +135,9 @@ async function attend(
     return outcomeOf(await settle(words, { startedAt, from, before, backup, reports, error }))
   }
 }
+
+/** What would be wrong with a run that has told its end. */
+const UNTOLD = { code: 'internal', message: 'it told no error' } as const
 
 function outcomeOf(result: RunnerResult): Outcome {
   return { ...result, error: result.error && errorFrom(result.error) }

@@ -45,7 +45,8 @@ export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
 const MOST_MESSAGE = 500
 
 function briefly(error: unknown): string {
-  const message = worded(error)
+  // Where Node has looked for a module is nobody's business.
+  const message = worded(error).replace(/\s*\nRequire stack:[\s\S]*$/, '')
   return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message
 }
 

@@ -140,7 +140,10 @@ export class Watched {
     let at = this.#end
     while (!this.#script.startsWith(text, at) && /[\s;\ufeff]/.test(this.#script[at] ?? 'x')) at += 1
     this.#start = skipTrivia(this.#script, at)
-    if (!this.#script.startsWith(text, at)) return false
+    if (!this.#script.startsWith(text, at)) {
+      this.#last = this.#script.slice(this.#start)
+      return false
+    }
     this.#end = at + text.length
     return true
   }

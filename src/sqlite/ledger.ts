@@ -5,7 +5,13 @@ import { ask } from './ask.ts'
 import { examine } from './tables.ts'
 
 /** The outcomes after which a migration is applied: executed, recorded without that, or there again after a restore. */
-export const SUCCESSES = `('done', 'recorded', 'restored')`
+const SUCCESSES = `('done', 'recorded', 'restored')`
+
+/** That the row `l` of the log tells of how the row `m` of `migrations` came there: another program keeps no log. */
+export const OF_ITS_ROW = `l.direction = 'up' AND l.outcome IN ${SUCCESSES} AND l.inserted_at = m.inserted_at`
+
+/** Which row of `migrations` a row of the log speaks of: the id alone would not tell it from an earlier or a later one. */
+const INSERTED_AT = '(SELECT m.inserted_at FROM main.migrations m WHERE m.id = @migrationId)'
 
 /** A row of `migration_log`: one attempted step. */
 export interface LogRow {
@@ -73,17 +79,24 @@ export class Ledger {
     if (!this.keepsLog) return
     this.#statement(
       `INSERT INTO main.migration_log
-        (run_id, migration_id, name, direction, outcome, checksum, down_sql, started_at, duration_ms, error)
-      VALUES (@runId, @migrationId, @name, @direction, @outcome, @checksum, @downSql, @startedAt, @durationMs, @error)`,
+        (run_id, migration_id, name, direction, outcome, checksum, down_sql, inserted_at, started_at, duration_ms, error)
+      VALUES (@runId, @migrationId, @name, @direction, @outcome, @checksum, @downSql,
+        CASE WHEN @direction = 'up' AND @outcome <> 'failed' THEN ${INSERTED_AT} END, @startedAt, @durationMs, @error)`,
     ).run(row)
+  }
+
+  /** Whether a row says that the run `runId` has failed at migration `id`. */
+  hasFailed(runId: string, id: number): boolean {
+    if (!this.keepsLog) return false
+    const sql = `SELECT 1 FROM main.migration_log WHERE run_id = ? AND migration_id = ? AND outcome = 'failed' LIMIT 1`
+    return this.#statement(sql).get(runId, id) !== undefined
   }
 
   /** The down SQL as it was when the migration was applied last; `null` where none was kept. */
   keptDown(id: number): string | null {
     if (!this.keepsLog) return null
-    // Under another name it was applied by another program, which keeps no log.
-    const sql = `SELECT CASE WHEN name = (SELECT name FROM main.migrations m WHERE m.id = migration_id) THEN down_sql END
-      FROM main.migration_log WHERE migration_id = ? AND direction = 'up' AND outcome IN ${SUCCESSES} ORDER BY id DESC LIMIT 1`
+    const sql = `SELECT l.down_sql FROM main.migration_log l JOIN main.migrations m ON m.id = l.migration_id AND ${OF_ITS_ROW}
+      WHERE l.migration_id = ? ORDER BY l.id DESC LIMIT 1`
     return (this.#statement(sql).pluck().get(id) as string | null | undefined) ?? null
   }
 

@@ -27,10 +27,7 @@ export function lostBetween(live: string, restored: string): RowCount[] {
     return tables.map((table) => {
       const before = now?.has(table) ? countOf(db, 'main', table) : null
       const after = then?.has(table) ? countOf(db, 'restored', table) : null
-      const lost = before === null ? 0 : after === null ? before : lostOf(db, table)
-      // Rows that are alike count once when they are compared.
-      const fewer = Math.max(0, (before ?? 0) - (after ?? 0))
-      return { table, before, after, lost: lost === null ? null : Math.max(lost, fewer) }
+      return { table, before, after, lost: before === null ? 0 : after === null ? before : lostOf(db, table) }
     })
   } finally {
     db.close()
@@ -64,14 +61,18 @@ function countOf(db: Database, schema: string, table: string): number {
 /** `null` for a table whose columns are others. */
 function lostOf(db: Database, table: string): number | null {
   const columns = (schema: string) =>
-    db.prepare(`SELECT group_concat(name) FROM pragma_table_info(?, ?)`).pluck().get(table, schema)
-  if (columns('main') !== columns('restored')) return null
+    db.prepare('SELECT name FROM pragma_table_info(?, ?)').pluck().all(table, schema) as string[]
+  const names = columns('main')
+  if (names.join() !== columns('restored').join()) return null
   const name = quote(table)
-  const sql = `SELECT count(*) FROM (SELECT * FROM main.${name} EXCEPT SELECT * FROM restored.${name})`
+  // By a collation of the table's, rows would be alike that are not; and of rows that are alike, each counts.
+  const list = names.map((column) => `${quote(column)} COLLATE BINARY`).join()
+  const rows = (schema: string) => `SELECT ${list}, row_number() OVER (PARTITION BY ${list}) FROM ${schema}.${name}`
+  const sql = `SELECT count(*) FROM (${rows('main')} EXCEPT ${rows('restored')})`
   try {
     return db.prepare(sql).pluck().get() as number
   } catch {
-    // A collation or a function of the application's: what cannot be counted must not stop a restore.
+    // A function of the application's: what cannot be counted must not stop a restore.
     return null
   }
 }

@@ -40,7 +40,10 @@ export type ToRunner =
       readonly waitMs: number
     }
   | Assignment
-  /** Needs no claim: the run is the parent's own, and whoever has the lock by now must not delay the truth. */
+  /**
+   * Read back what a run has done, or record the end that it `told` and could not record. Needs no claim: the run is the
+   * parent's own, and whoever has the lock by now must not delay the truth.
+   */
   | {
       readonly type: 'settle'
       readonly database: string
@@ -48,6 +51,7 @@ export type ToRunner =
       readonly run: RunRow
       readonly steps: readonly Step[]
       readonly known: Known
+      readonly told: RunnerResult | null
       readonly backups: BackupPlace
     }
   /** Complete the record of what died here, and remove what it left. */
@@ -70,9 +74,15 @@ export interface Known {
   readonly error: RunError
 }
 
+/** How a run ended, and whether the record has it; else that is to be tried again. */
+export interface Told {
+  readonly result: RunnerResult
+  readonly recorded: boolean
+}
+
 /** What a runner says. After `result`, `swept` and `refused` it has let go of everything. */
 export type FromRunner =
-  | { readonly type: 'claimed' }
+  | { readonly type: 'claimed'; readonly startedAt: string }
   | { readonly type: 'busy' }
   | {
       readonly type: 'begun'
@@ -83,12 +93,7 @@ export type FromRunner =
     }
   | { readonly type: 'step'; readonly step: StepReport }
   | { readonly type: 'statement'; readonly line: number; readonly text: string }
-  | {
-      readonly type: 'result'
-      readonly result: RunnerResult
-      /** The record has it too; else that is to be tried again. */
-      readonly recorded: boolean
-    }
+  | ({ readonly type: 'result' } & Told)
   | { readonly type: 'swept' }
   | { readonly type: 'refused'; readonly error: RunError }
 
@@ -103,5 +108,6 @@ export interface RunnerResult {
   readonly warnings?: readonly string[]
   readonly startedAt: string
   readonly finishedAt: string
-  readonly durationMs: number
+  /** `null` of a run that was found dead. */
+  readonly durationMs: number | null
 }

@@ -17,7 +17,18 @@ export function functionOf(source: Source & { kind: 'code' }, direction: 'up' | 
   return (db) => {
     const found = createHash('sha256').update(readFileSync(source.path)).digest('hex')
     if (found !== source.sha256) throw new Error('the file has changed since the run began; post again')
-    call(db, exported(load(source.path) as Record<string, unknown>, direction))
+    call(db, exported(loaded(source.path), direction))
+  }
+}
+
+function loaded(path: string): Record<string, unknown> {
+  try {
+    return load(path) as Record<string, unknown>
+  } catch (error) {
+    if ((error as { code?: unknown } | null)?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw error
+    throw new Error('it awaits something at its top level, and a migration is synchronous; remove that', {
+      cause: error,
+    })
   }
 }
 

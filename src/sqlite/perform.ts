@@ -2,14 +2,14 @@ import type { Database } from 'better-sqlite3'
 import type { MigrationError } from '../core/errors.ts'
 import type { Step } from '../core/migration.ts'
 import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
-import { logRow, rounded, type Work } from './attempt.ts'
+import { logRow, type Work } from './attempt.ts'
 import { makeBackup, type OwnBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
 import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record } from './connection.ts'
 import { recordInterrupted } from './dead-runs.ts'
 import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
-import type { Assignment, FromRunner, RunnerResult, RunRow } from './messages.ts'
+import type { Assignment, FromRunner, RunnerResult, RunRow, Told } from './messages.ts'
 import { Migrator } from './migrator.ts'
 import { functionOf } from './module.ts'
 import { recordSteps } from './recorded.ts'
@@ -28,16 +28,16 @@ export async function performRun(
   claimed: Claimed,
   { run, steps, backups }: Assignment & { type: 'run' },
   say: Say,
-): Promise<RunnerResult> {
+): Promise<Told> {
   let db = openForRun(claimed)
   try {
-    const clock = startClock()
+    const { clock } = claimed
     sweep(backups, claimed.database)
+    recordInterrupted(db, backups)
     const backup = await makeBackup(db, claimed.database, backups, run.id)
     const { startedAt } = clock
     const notRun = steps.map((step) => reportOf(step))
     const from = begin(db, backup, (current) => {
-      recordInterrupted(db, claimed.database, backups)
       recordBegin(db, run, startedAt, current, { atomic: run.atomic, steps: notRun, backup: backup?.name ?? null })
     })
     backup?.publish()
@@ -46,7 +46,7 @@ export async function performRun(
     const works = steps.map(workOf)
     const { steps: reports, error } = withoutRoom(db, notRun) ?? executeAll(db, works, run, say)
     if (error !== null) db = openAnew(db, claimed)
-    const kept = backup?.settle(reports.some(hasHappened)) ?? null
+    const kept = backup?.settle(db, reports.some(hasHappened)) ?? null
     const end: RunnerResult = {
       steps: reports,
       from,
@@ -56,7 +56,7 @@ export async function performRun(
       backup: kept,
       ...clock.stop(),
     }
-    record(
+    const recorded = record(
       db,
       () => {
         if (error !== null) logFailure(db, run, works, reports, clock.started, error)
@@ -65,7 +65,7 @@ export async function performRun(
       RECORD_TRIES,
     )
     cutWal(db)
-    return end
+    return { result: end, recorded }
   } finally {
     db.close()
   }
@@ -80,19 +80,6 @@ function withoutRoom(db: Database, steps: RunResult['steps']): RunResult | null 
 /** The current id of a file that may be another than the one that the run began with. */
 export function currentIn(db: Database): number | null {
   return examine(db, 'migrations') === 'ours' ? new Ledger(db).current() : null
-}
-
-/** When something began, and, when it is stopped, how long it took. */
-export function startClock() {
-  const started = Date.now()
-  const clock = performance.now()
-  const startedAt = new Date(started).toISOString()
-  const stop = () => ({
-    startedAt,
-    finishedAt: new Date().toISOString(),
-    durationMs: rounded(performance.now() - clock),
-  })
-  return { started, startedAt, stop }
 }
 
 /** Our tables, and what `write` writes into them, in one commit. Gives the current id. */

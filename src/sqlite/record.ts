@@ -2,13 +2,13 @@ import { type Stats, statSync } from 'node:fs'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { errorFrom, MigrationError } from '../core/errors.ts'
 import type { History } from '../core/history.ts'
-import type { Applied, Run, Running } from '../core/migration.ts'
+import type { Applied, Run, RunKind, Running, StepReport } from '../core/migration.ts'
 import { endStatus } from '../core/outcome.ts'
 import { endOfDead } from './dead-runs.ts'
 import { failure } from './failure.ts'
-import { Ledger, SUCCESSES } from './ledger.ts'
+import { Ledger, OF_ITS_ROW } from './ledger.ts'
 import { isLocked } from './lock.ts'
-import type { RunnerResult } from './messages.ts'
+import { readBack } from './read-back.ts'
 import { type RunRecord, runOf, runRecords } from './run-record.ts'
 import { examine, OURS } from './tables.ts'
 
@@ -71,11 +71,11 @@ export class RecordReader {
   #told(where: string, values: readonly unknown[], limit: number): Run[] {
     const records = (db: Database) => runRecords(db, where, values, limit)
     const found = this.#asking(records, [])
-    if (!found.some(({ status }) => status === 'running') || this.#mayBeHeld()) return found.map(runOf)
+    if (!found.some(({ status }) => status === 'running')) return found.map(runOf)
+    const unended = this.#mayBeHeld() ? alive : dead
     // It may have ended between the two questions.
-    const dead = (db: Database) =>
-      records(db).map((one) => (one.status === 'running' ? interrupted(one, endOfDead(db, one)) : runOf(one)))
-    return this.#asking(dead, [])
+    const told = (db: Database) => records(db).map((one) => (one.status === 'running' ? unended(db, one) : runOf(one)))
+    return this.#asking(told, [])
   }
 
   #mayBeHeld(): boolean {
@@ -132,10 +132,18 @@ function stat(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false })
 }
 
-function interrupted(record: RunRecord, end: RunnerResult): Run {
-  const { steps, to, error } = end
-  // When it died, nobody knows.
-  return { ...runOf(record), steps, to, error, status: endStatus(error && errorFrom(error)) }
+/** A run as it stands that another process makes: its steps are recorded at its end, and in the log one by one. */
+function alive(db: Database, record: RunRecord): Run {
+  const steps = examine(db, 'migration_log') === 'ours' ? readBack(db, record.id, record.steps, false) : record.steps
+  const next = steps.findIndex(({ status }) => status === 'not-run')
+  const told = steps.map((one, place): StepReport => (place === next ? { ...one, status: 'running' } : one))
+  return { ...runOf(record), steps: told }
+}
+
+/** A run as it will be recorded that nobody makes any more. When it died, nobody knows. */
+function dead(db: Database, record: RunRecord): Run {
+  const { steps, to, error, backup } = endOfDead(db, record)
+  return { ...runOf(record), steps, to, error, backup, status: endStatus(error && errorFrom(error)) }
 }
 
 function historyOf(db: Database): History {
@@ -146,40 +154,48 @@ function historyOf(db: Database): History {
   if (!migrations) return NOTHING
   const rows = new Ledger(db).applied()
   if (rows.some(({ id }) => !Number.isSafeInteger(id) || id < 0)) return { applied: [], foreignTable: 'migrations' }
-  const logged = log ? lastAttempts(db, runs === true) : new Map<number, Logged>()
+  const logged = log ? loggedOf(db, runs === true) : new Map<number, Logged>()
   return {
-    applied: rows.map((row) => appliedFrom(row, logged.get(row.id))),
+    applied: rows.map((row) => ({ ...row, ...(logged.get(row.id) ?? UNLOGGED) })),
     foreignTable: null,
   }
 }
 
-interface Logged {
+/** What the log knows of a row of `migrations`. */
+type Logged = Pick<Applied, 'checksum' | 'keptDown' | 'durationMs' | 'appliedBy'>
+
+const UNLOGGED: Logged = { checksum: null, keptDown: false, durationMs: null, appliedBy: null }
+
+interface LoggedRow {
   readonly id: number
-  readonly name: string
+  readonly outcome: 'done' | 'recorded' | 'restored'
   readonly checksum: string | null
   readonly kept: 0 | 1
   readonly durationMs: number
+  readonly runId: string | null
+  readonly kind: RunKind | null
   readonly actor: string | null
 }
 
-/** The last success of each migration, by its id. */
-function lastAttempts(db: Database, withRuns: boolean): Map<number, Logged> {
-  const actor = withRuns ? '(SELECT actor FROM main.migration_runs r WHERE r.id = l.run_id)' : 'NULL'
-  const sql = `SELECT migration_id AS id, name, checksum, down_sql IS NOT NULL AS kept, duration_ms AS durationMs, ${actor} AS actor
-    FROM main.migration_log l WHERE direction = 'up' AND outcome IN ${SUCCESSES} ORDER BY l.id`
-  return new Map((db.prepare(sql).all() as Logged[]).map((row) => [row.id, row]))
+/** By id, what the log says of each applied migration. A repair says what its file is, and not who applied it. */
+function loggedOf(db: Database, withRuns: boolean): Map<number, Logged> {
+  const runs = withRuns ? 'main.migration_runs' : '(SELECT NULL AS id, NULL AS kind, NULL AS actor)'
+  const sql = `SELECT l.migration_id AS id, l.outcome, l.checksum, l.down_sql IS NOT NULL AS kept, l.duration_ms AS durationMs,
+      l.run_id AS runId, r.kind, r.actor
+    FROM main.migration_log l JOIN main.migrations m ON m.id = l.migration_id AND ${OF_ITS_ROW}
+    LEFT JOIN ${runs} r ON r.id = l.run_id ORDER BY l.id`
+  const logged = new Map<number, Logged>()
+  for (const row of db.prepare(sql).iterate() as IterableIterator<LoggedRow>) {
+    const { durationMs, appliedBy } = row.kind === 'repair' ? (logged.get(row.id) ?? UNLOGGED) : originOf(row)
+    logged.set(row.id, { checksum: row.checksum, keptDown: row.kept === 1, durationMs, appliedBy })
+  }
+  return logged
 }
 
-function appliedFrom(row: { id: number; name: string; insertedAt: string }, logged: Logged | undefined): Applied {
-  // Under another name it was applied by another program, which keeps no log.
-  const own = logged?.name === row.name ? logged : undefined
-  return {
-    ...row,
-    checksum: own?.checksum ?? null,
-    keptDown: own?.kept === 1,
-    durationMs: own?.durationMs ?? null,
-    appliedBy: own?.actor ?? null,
-  }
+/** Who applied a migration, and how long it took: of one that was only recorded, nobody knows. */
+function originOf({ outcome, durationMs, runId, kind, actor }: LoggedRow): Pick<Logged, 'durationMs' | 'appliedBy'> {
+  const executed = outcome === 'done' || (outcome === 'restored' && runId !== null && kind !== 'baseline')
+  return { durationMs: executed ? durationMs : null, appliedBy: actor }
 }
 
 function runningOf(db: Database): Running | null {

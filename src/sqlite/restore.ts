@@ -1,17 +1,19 @@
+import { dirname } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { makeBackup, type OwnBackup } from './backup.ts'
 import { removeDatabase } from './backup-files.ts'
 import { type Candidate, copyBackup, refuseOther } from './candidate.ts'
 import { carryOver } from './carry-over.ts'
+import type { Clock } from './clock.ts'
 import { type Claimed, cutWal, openForRun, pause, RECORD_TRIES, record } from './connection.ts'
-import { likeness } from './copy.ts'
+import { ALL_AT_ONCE, likeness, refuseWithoutSpace } from './copy.ts'
 import { recordInterrupted } from './dead-runs.ts'
 import { failure } from './failure.ts'
 import { refuseGhost } from './ghost.ts'
 import { lostBetween } from './loss.ts'
-import type { Assignment, FromRunner, RunnerResult } from './messages.ts'
-import { begin, currentIn, startClock } from './perform.ts'
+import type { Assignment, FromRunner, RunnerResult, Told } from './messages.ts'
+import { begin, currentIn } from './perform.ts'
 import { recordBegin, recordEnd, recordedEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 
@@ -26,19 +28,21 @@ export async function performRestore(
   claimed: Claimed,
   words: Restore,
   say: (message: FromRunner) => void,
-): Promise<RunnerResult> {
+): Promise<Told> {
   const { run, name, backups } = words
-  const clock = startClock()
+  const { clock } = claimed
   const candidate = await copyBackup(claimed, words)
   let db: Database | null = null
   try {
-    db = openForRun(claimed, candidate.pageSize)
+    db = openForRun(claimed, candidate.form)
     refuseOther(db, name, candidate)
+    // All of it is in the WAL once before it is in the file.
+    refuseWithoutSpace(dirname(claimed.database), candidate.pages * (candidate.form.pageSize + FRAME_HEAD))
+    recordInterrupted(db, backups)
     const version = db.pragma('data_version', { simple: true })
     const backup = await makeBackup(db, claimed.database, backups, run.id, name)
     const live = db
     const from = begin(live, backup, (current) => {
-      recordInterrupted(live, claimed.database, backups)
       recordBegin(live, run, clock.startedAt, current, { atomic: true, steps: [], backup: backup?.name ?? null })
     })
     backup?.publish()
@@ -51,9 +55,12 @@ export async function performRestore(
   }
 }
 
+/** In bytes: https://www.sqlite.org/fileformat2.html#the_write_ahead_log */
+const FRAME_HEAD = 24
+
 interface Begun {
   readonly words: Restore
-  readonly clock: ReturnType<typeof startClock>
+  readonly clock: Clock
   readonly from: number | null
   readonly before: Readonly<Record<string, string>>
   readonly backup: OwnBackup | null
@@ -62,7 +69,7 @@ interface Begun {
 }
 
 /** From here on it is recorded: whatever happens is in the result. */
-async function replace(claimed: Claimed, live: Database, candidate: Candidate, begun: Begun): Promise<RunnerResult> {
+async function replace(claimed: Claimed, live: Database, candidate: Candidate, begun: Begun): Promise<Told> {
   const { words, clock, from, before, backup } = begun
   const { run } = words
   const restored = new Sqlite(candidate.path, { fileMustExist: true })
@@ -82,16 +89,16 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
       ...clock.stop(),
     }
     recordEnd(restored, run, end)
-    refuseWritten(live, begun.version)
-    await overwrite(restored, live, claimed, run.id)
-    backup?.settle(true)
+    await overwrite(restored, live, claimed, { runId: run.id, version: begun.version })
+    backup?.settle(live, true)
     const whole = { ...end, ...clock.stop() }
+    // Its end is in the database already, but for the time that the copying took.
     record(live, () => recordEnd(live, run, whole), RECORD_TRIES)
-    return whole
+    return { result: whole, recorded: true }
   } catch (error) {
     // It may have failed after its commit, and then it has not failed.
     const ended = recordedEnd(live, run.id)
-    if (ended !== null) return ended
+    if (ended !== null) return { result: ended, recorded: true }
     const known = failure(error, 'internal')
     const end: RunnerResult = {
       steps: [],
@@ -99,11 +106,13 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
       to: currentIn(live),
       schemaChanges: changesBetween(before, objectsOf(live)),
       error: known.toJSON(),
-      backup: backup?.settle(false) ?? null,
+      backup: backup?.settle(live, false) ?? null,
       ...clock.stop(),
     }
-    record(live, () => recordEnd(live, run, end), RECORD_TRIES)
-    return end
+    const recorded = record(live, () => recordEnd(live, run, end), RECORD_TRIES)
+    // What did not fit would else fill the disk until the next run.
+    cutWal(live)
+    return { result: end, recorded }
   } finally {
     restored.close()
   }
@@ -114,13 +123,18 @@ async function overwrite(
   restored: Database,
   live: Database,
   { database, lockTimeoutMs }: Claimed,
-  runId: string,
+  { runId, version }: { runId: string; version: unknown },
 ): Promise<void> {
   const deadline = performance.now() + lockTimeoutMs
+  // Asked for the first time when no page is copied yet, and the live file is locked: nobody can write any more.
+  const progress = () => {
+    refuseWritten(live, version)
+    return ALL_AT_ONCE
+  }
   for (;;) {
     refuseGhost(live)
     // What it says does not count: it reports success for nothing where somebody holds the lock.
-    await restored.backup(database, { progress: () => 0x7fffffff }).catch(unlessLocked)
+    await restored.backup(database, { progress }).catch(unlessLocked)
     if (recordedEnd(live, runId) !== null) break
     if (performance.now() >= deadline) {
       throw new MigrationError('database-locked', 'another program holds the database; try again when it has finished')
@@ -141,5 +155,5 @@ function refuseWritten(live: Database, version: unknown): void {
 }
 
 function unlessLocked(error: unknown): void {
-  if (failure(error, 'internal').code !== 'database-locked') throw error
+  if (error instanceof MigrationError || failure(error, 'internal').code !== 'database-locked') throw error
 }

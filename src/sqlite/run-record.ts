@@ -90,7 +90,7 @@ export function endOf(record: RunRecord): RunnerResult {
     ...end,
     ...(rowCounts && { rowCounts }),
     finishedAt: finishedAt ?? startedAt,
-    durationMs: durationMs ?? 0,
+    durationMs,
   }
 }
 

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { asMigrationError, MigrationError } from '../core/errors.ts'
 import { removeDatabase } from './backup-files.ts'
+import { startClock } from './clock.ts'
 import type { Claimed } from './connection.ts'
 import { recoverRuns } from './dead-runs.ts'
 import { failure } from './failure.ts'
@@ -47,13 +48,13 @@ async function answer(message: ToRunner): Promise<void> {
 async function act(message: Exclude<ToRunner, { type: 'claim' }>): Promise<FromRunner> {
   switch (message.type) {
     case 'run':
-      return { type: 'result', result: await performRun(claimed(), message, say), recorded: true }
+      return { type: 'result', ...(await performRun(claimed(), message, say)) }
     case 'rehearse':
       return { type: 'result', result: await performRehearsal(claimed(), message, say), recorded: true }
     case 'restore':
-      return { type: 'result', result: await performRestore(claimed(), message, say), recorded: true }
+      return { type: 'result', ...(await performRestore(claimed(), message, say)) }
     case 'settle':
-      return settleRun(message)
+      return { type: 'result', ...settleRun(message) }
     case 'recover':
       recoverRuns(claimed(), message.backups)
       return { type: 'swept' }
@@ -75,9 +76,9 @@ async function tryToClaim({ database, lockTimeoutMs, waitMs }: ToRunner & { type
     lock = takeLock(database)
   }
   if (lock === null) return leave({ type: 'busy' })
-  claim = { database, lockTimeoutMs, lock }
+  claim = { database, lockTimeoutMs, lock, clock: startClock() }
   if (existsSync(database)) recover(new Sqlite(database, { timeout: lockTimeoutMs }))
-  say({ type: 'claimed' })
+  say({ type: 'claimed', startedAt: claim.clock.startedAt })
 }
 
 function makeFolder(folder: string): void {

@@ -7,7 +7,7 @@ import { sweep } from './backup-files.ts'
 import { record } from './connection.ts'
 import { openGuarded } from './database.ts'
 import { Ledger } from './ledger.ts'
-import type { FromRunner, RunnerResult, ToRunner } from './messages.ts'
+import type { RunnerResult, Told, ToRunner } from './messages.ts'
 import { currentIn } from './perform.ts'
 import { isComplete, readBack } from './read-back.ts'
 import { endOf, recordBegin, recordEnd, runRecords } from './run-record.ts'
@@ -18,8 +18,8 @@ import { examine } from './tables.ts'
  * Reads back what a run has really done whose runner has died, and writes its end. To read takes no lock: whoever has one by
  * now, an application or the next run, delays the record and never the truth.
  */
-export function settleRun(words: ToRunner & { type: 'settle' }): FromRunner & { type: 'result' } {
-  const { database, lockTimeoutMs, run, known, backups } = words
+export function settleRun(words: Settle): Told {
+  const { database, lockTimeoutMs, run, backups } = words
   // What the dead one had half made.
   sweep(backups, database, run.id)
   const db = openGuarded(database, { timeout: lockTimeoutMs })
@@ -28,42 +28,52 @@ export function settleRun(words: ToRunner & { type: 'settle' }): FromRunner & { 
     const [row] = runRecords(db, 'id = ?', [run.id])
     // That nobody makes it any more is all that another one could know of it, and write.
     if (row && row.status !== 'running' && row.status !== 'interrupted') {
-      return { type: 'result', result: endOf(row), recorded: true }
+      return { result: endOf(row), recorded: true }
     }
-    // A runner may have died between naming its backup and saying so.
-    const backup = known.backup ?? row?.backup ?? null
-    const begun = known.reports.some(({ status }) => status !== 'not-run')
-    const reports = readBack(db, run.id, known.reports, begun)
-    const error = isComplete(reports) ? null : toldError(run, reports, errorFrom(known.error))
-    const result: RunnerResult = {
-      steps: reports,
-      from: known.from,
-      to: currentIn(db),
-      schemaChanges: changesBetween(known.before ?? objectsOf(db), objectsOf(db)),
-      error: error?.toJSON() ?? null,
-      backup: settleBackup(backups, database, { name: backup, runId: run.id }, reports.some(hasHappened)),
-      startedAt: known.startedAt,
-      finishedAt: new Date().toISOString(),
-      durationMs: Date.now() - Date.parse(known.startedAt),
-    }
-    db.pragma(`busy_timeout = ${Math.min(lockTimeoutMs, RECORD_MS)}`)
+    const result = words.told ?? endBy(db, words, row?.backup ?? null)
+    db.pragma(`busy_timeout = ${RECORD_MS}`)
     const recorded = examine(db, 'migration_runs') !== 'ours' || record(db, () => write(db, words, result), 1)
-    return { type: 'result', result, recorded }
+    return { result, recorded }
   } finally {
     db.close()
+  }
+}
+
+type Settle = ToRunner & { type: 'settle' }
+
+/** How a run has ended, by the record and by what was heard of it. */
+function endBy(db: Database, { database, run, known, backups }: Settle, named: string | null): RunnerResult {
+  // A runner may have died between naming its backup and saying so.
+  const backup = known.backup ?? named
+  const begun = known.reports.some(({ status }) => status !== 'not-run')
+  const reports = readBack(db, run.id, known.reports, begun)
+  const error = isComplete(reports) ? null : toldError(run, reports, errorFrom(known.error))
+  return {
+    steps: reports,
+    from: known.from,
+    to: currentIn(db),
+    schemaChanges: changesBetween(known.before ?? objectsOf(db), objectsOf(db)),
+    error: error?.toJSON() ?? null,
+    backup: settleBackup(db, backups, database, { name: backup, runId: run.id }, reports.some(hasHappened)),
+    startedAt: known.startedAt,
+    finishedAt: new Date().toISOString(),
+    durationMs: Date.now() - Date.parse(known.startedAt),
   }
 }
 
 /** How long the answer waits for the record, in milliseconds; after that it is written later. */
 const RECORD_MS = 1_000
 
-function write(db: Database, { run, steps, known }: ToRunner & { type: 'settle' }, end: RunnerResult): void {
+function write(db: Database, { run, steps, known }: Settle, end: RunnerResult): void {
+  const ledger = new Ledger(db)
   const failed = end.steps.find(({ status }) => status === 'failed')
   const step = steps.find(({ id, direction }) => id === failed?.id && direction === failed.direction)
-  if (failed && step) {
+  // The next run may have found it dead, and have said so.
+  if (failed && step && !ledger.hasFailed(run.id, failed.id)) {
     const work = { ...step, file: step.source?.file ?? null, body: null }
     const started = Date.parse(known.startedAt)
-    new Ledger(db).log(logRow({ runId: run.id }, work, 'failed', started, failed.durationMs ?? 0, known.error.message))
+    const message = end.error?.message ?? known.error.message
+    ledger.log(logRow({ runId: run.id }, work, 'failed', started, failed.durationMs ?? 0, message))
   }
   // It may have died before its beginning was recorded.
   if (runRecords(db, 'id = ?', [run.id]).length === 0) {

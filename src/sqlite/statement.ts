@@ -41,6 +41,7 @@ export function refusal(statement: string, rules: Rules): string | null {
     return `${first} is not allowed: a migration changes its own database only; remove the statement`
   }
   if (first === 'VACUUM') {
+    if (isInto(statement)) return VACUUM_INTO
     return `VACUUM cannot run inside a transaction: put it into a migration of its own that begins with the line '${NO_TRANSACTION}'`
   }
   // EXPLAIN PRAGMA acts as PRAGMA does, when it is compiled.
@@ -60,15 +61,20 @@ function maintenanceRefusal(statement: string, words: readonly string[], at: num
   if (first === 'PRAGMA') return pragmaRefusal(pragmaName(statement, at), MAINTENANCE_PRAGMAS)
   if (first === 'ANALYZE' || first === 'REINDEX') return null
   if (first === 'VACUUM') {
-    const into = words[1] === 'INTO' || words[2] === 'INTO' || /\bINTO\b/i.test(statement)
-    return into ? 'VACUUM INTO is not allowed: it writes another file; remove the INTO' : null
+    return isInto(statement) ? VACUUM_INTO : null
   }
   return `${first || 'this statement'} is not allowed after '${NO_TRANSACTION}': only VACUUM, ANALYZE, REINDEX and the PRAGMAs ${[...MAINTENANCE_PRAGMAS].join(', ')} may follow; move it to a migration of its own`
 }
 
+const VACUUM_INTO = 'VACUUM INTO is not allowed: it writes another file; remove it'
+
+function isInto(statement: string): boolean {
+  return /\bINTO\b/i.test(statement)
+}
+
 function pragmaRefusal(name: string | null, allowed: ReadonlySet<string>): string | null {
   if (name !== null && allowed.has(name)) return null
-  return `PRAGMA ${name ?? ''} is not allowed: it would outlive the migration; allowed are ${[...allowed].join(', ')}`
+  return `PRAGMA ${name ?? ''} is not allowed here, since most PRAGMAs outlive the migration; allowed are ${[...allowed].join(', ')}`
 }
 
 /** The name of a PRAGMA, without its schema and quotes, in lower case; `null` where it cannot be read. */

@@ -13,6 +13,7 @@ export const TABLES = {
     'outcome',
     'checksum',
     'down_sql',
+    'inserted_at',
     'started_at',
     'duration_ms',
     'error',
@@ -55,6 +56,7 @@ const CREATE: Record<Table, string> = {
     outcome TEXT NOT NULL,
     checksum TEXT,
     down_sql TEXT,
+    inserted_at TEXT,
     started_at TEXT NOT NULL,
     duration_ms REAL NOT NULL,
     error TEXT

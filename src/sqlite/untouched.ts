@@ -39,13 +39,18 @@ export function fingerprint(db: Database): string {
 
 /** Throws where a trigger stands on one of our tables: it would fire at our own insert. */
 export function refuseTriggers(db: Database): void {
-  const sql = `SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) IN (${NAMES}) LIMIT 1`
-  const trigger = ask(db, sql).pluck().get()
+  const [trigger] = triggersOnOurs(db)
   if (trigger === undefined) return
   throw new MigrationError(
     'forbidden-statement',
-    `the trigger ${trigger} stands on a table that records the migrations; drop it`,
+    `the trigger ${trigger.name} stands on a table that records the migrations; drop it`,
   )
+}
+
+/** The triggers on our tables, with what makes them. */
+export function triggersOnOurs(db: Database): { name: string; sql: string }[] {
+  const sql = `SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) IN (${NAMES})`
+  return ask(db, sql).all() as { name: string; sql: string }[]
 }
 
 /** The names of everything TEMP on the connection. */

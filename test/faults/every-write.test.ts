@@ -5,56 +5,72 @@ import { NO_BACKUPS } from './support-files.ts'
 import { forking, forkingHere, STRACE, trace, withStrace, wrapper } from './support-strace.ts'
 import * as sweep from './support-sweep.ts'
 
-/** What can become of a call, in strace's words, and what may be told then. `+` is: of all that follow, too. */
+/** What can become of a call, in strace's words. `+` is: of all that follow, too. */
 const KINDS = [
-  { kind: 'SIGKILL', inject: 'signal=KILL', onwards: '', codes: [null, 'runner-crashed'] },
-  // Where the index of the WAL cannot be made, SQLite does not say why; mostly the disk is full.
-  { kind: 'EIO', inject: 'error=EIO', onwards: '', codes: [null, 'internal', 'insufficient-storage'] },
-  { kind: 'EIO for ever', inject: 'error=EIO', onwards: '+', codes: [null, 'internal', 'insufficient-storage'] },
-  { kind: 'ENOSPC', inject: 'error=ENOSPC', onwards: '', codes: [null, 'insufficient-storage', 'internal'] },
-  { kind: 'ENOSPC for ever', inject: 'error=ENOSPC', onwards: '+', codes: [null, 'insufficient-storage', 'internal'] },
+  { kind: 'SIGKILL', inject: 'signal=KILL', onwards: '' },
+  { kind: 'EIO', inject: 'error=EIO', onwards: '' },
+  { kind: 'EIO for ever', inject: 'error=EIO', onwards: '+' },
+  { kind: 'ENOSPC', inject: 'error=ENOSPC', onwards: '' },
+  { kind: 'ENOSPC for ever', inject: 'error=ENOSPC', onwards: '+' },
 ] as const
+
+/** What may be told when `call` fails so: SQLite calls a disk full only when a write says it. */
+function codesOf(inject: (typeof KINDS)[number]['inject'], call: sweep.Call, lines: readonly string[]) {
+  if (inject === 'signal=KILL') return [null, 'runner-crashed']
+  // Of the index of the WAL it says the same whatever happens, and mostly the disk is full.
+  const index = lines.some((line) => /pwrite64\(\d+<[^>]*-shm>.*INJECTED/.test(line))
+  if (inject === 'error=EIO') return [null, 'internal', ...(index ? ['insufficient-storage'] : [])]
+  return [null, call === 'pwrite64' ? 'insufficient-storage' : 'internal']
+}
 
 /** How many trials are made at the same time. */
 const AT_ONCE = 2
 const ALL = sweep.UPS.length
 
-it.skipIf(STRACE === null).each(['delete', 'wal'] as const)(
-  withStrace('fault 21, 27, 28: every write, sync, truncate or unlink may fail, or kill, from journal mode %s on'),
-  async (mode) => {
+it.skipIf(STRACE === null).each([
+  ['delete', 0],
+  ['wal', 0],
+  ['wal', 1],
+] as const)(
+  withStrace(
+    'fault 21, 27, 28: every write, sync, truncate or unlink may fail, or kill, from journal mode %s on, BACKUP_KEEP=%i',
+  ),
+  async (mode, keep) => {
     const base = sweep.prepare(mode)
     const figures = new Figures()
     await forkingHere(wrapper(), async () => {
-      const { states, calls } = await sweep.undisturbed(base)
+      const { states, calls } = await sweep.undisturbed(base, keep)
       const trials = KINDS.filter(({ onwards }) => mode === 'wal' || onwards === '').flatMap((kind) =>
-        sweep.CALLS.filter((call) => kind.kind !== 'SIGKILL' || call !== 'pwrite64').flatMap((call) =>
+        sweep.CALLS.filter((call) => kind.kind !== 'SIGKILL' || call !== 'pwrite64' || keep > 0).flatMap((call) =>
           Array.from({ length: calls[call] }, (_, n) => ({ ...kind, call, n: n + 1 })),
         ),
       )
-      await sweep.pooled(trials, AT_ONCE, ({ kind, call, n, inject, onwards, codes }) =>
+      await sweep.pooled(trials, AT_ONCE, ({ kind, call, n, inject, onwards }) =>
         sweep.inFolder(async (folder) => {
-          const traced = trace([`-e trace=${call}`, `-e inject=${call}:${inject}:when=${n}${onwards}`], folder)
+          const traced = trace(['-y', `-e trace=${call}`, `-e inject=${call}:${inject}:when=${n}${onwards}`], folder)
           const database = sweep.copyOf(base, folder)
-          const { engine, post } = sweep.poster(database, traced.environment)
+          const { engine, post } = sweep.poster(database, traced.environment, { keep })
           const told = await post()
           await figures.count(`${kind} at ${call} ${n}`, told.code, traced.lines(), async () => {
-            expect(codes).toContain(told.code)
+            expect(codesOf(inject, call, traced.lines())).toContain(told.code)
             const seen = (await engine.read('patient')).applied.length
             expect(sweep.expectWhole(database, states)).toBe(seen)
             await engine.close()
             // When nobody has it open any more, the next who opens it must find the same.
-            const next = sweep.poster(database, traced.environment)
+            const next = sweep.poster(database, traced.environment, { keep })
             const applied = (await next.engine.read('patient')).applied.length
             expect(applied, 'read again after the last connection was closed').toBe(seen)
             expect(sweep.expectWhole(database, states)).toBe(applied)
             sweep.expectTrue(told, applied, ALL)
             sweep.expectGoneOn(await next.post(), database, states, applied)
+            // The run that changed nothing has none.
+            expect(sweep.expectBackups(database, states)).toBe(keep)
             await next.engine.close()
             return applied
           })
         }),
       )
-      console.log(figures.line(`journal mode ${mode} before`, calls))
+      console.log(figures.line(`journal mode ${mode} before${keep > 0 ? ', with a backup' : ''}`, calls))
     })
     await until(() => childrenOf(process.pid).length === 0)
     figures.expectZeroes()

@@ -54,6 +54,32 @@ it.skipIf(STRACE === null)(
   },
 )
 
+it.skipIf(STRACE === null)(
+  withStrace('fault 26: a backup is on the disk before it has its name, and its name before the first step is'),
+  async () => {
+    const database = join(temporaryFolder(), 'app.db')
+    prepare(database, 'wal')
+    const traced = trace(['-y', '-e', 'trace=fsync,fdatasync,rename,renameat,renameat2'])
+    const server = await startServer({
+      files: numbered(1),
+      database,
+      env: { ...traced.environment, ...forking(wrapper()) },
+    })
+    const { body } = await server.post('/migrate')
+    expect(body.backup).toEqual(expect.any(String))
+    await server.stop()
+    const lines = traced.lines()
+    const after = (place: number, call: RegExp) => lines.findIndex((line, at) => at > place && call.test(line))
+    const copied = after(-1, /fsync\(\d+<[^>]*\/backups\/\.[^>/]*\.tmp>\) += 0/)
+    expect(copied).toBeGreaterThanOrEqual(0)
+    const named = after(copied, /rename\w*\(.*\.tmp".*\/backups\/app\.db-.*\) += 0/)
+    expect(named).toBeGreaterThan(copied)
+    const kept = after(named, /fsync\(\d+<[^>]*\/backups>\) += 0/)
+    expect(kept).toBeGreaterThan(named)
+    expect(after(kept, /sync\(\d+<[^>]*app\.db-wal>\) += 0/), 'the first step').toBeGreaterThan(kept)
+  },
+)
+
 function prepare(database: string, mode: string): void {
   const db = new Sqlite(database)
   db.pragma(`journal_mode = ${mode}`)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { cpSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { expect } from 'vitest'
@@ -71,14 +71,14 @@ const STEPS: readonly Step[] = UPS.map((text, id) => ({
   keep: null,
 }))
 
-/** An engine over `file`, which posts what is not applied yet; `leave` of it stays so. */
-export function poster(file: string, environment: Readonly<Record<string, string>>, leave = 0) {
+/** An engine over `file`, which posts what is not applied yet, but for the last `leave`, and keeps `keep` backups. */
+export function poster(file: string, environment: Readonly<Record<string, string>>, { keep = 0, leave = 0 } = {}) {
   const engine = sqliteEngine({
     file,
     lockTimeoutMs: 2_000,
     runTimeoutMs: 60_000,
     backupDir: null,
-    backupKeep: 0,
+    backupKeep: keep,
     environment,
   })
   const post = async (): Promise<Told> => {
@@ -136,18 +136,30 @@ export function expectGoneOn(told: Told, database: string, states: readonly Stat
   if (before < UPS.length) expect(runningByRecord(database)).toBe(0)
 }
 
+/** That each backup is whole, one of these states, and that nothing half made is beside it. Gives how many there are. */
+export function expectBackups(database: string, states: readonly State[]): number {
+  const folder = join(database, '..', 'backups')
+  const names = existsSync(folder) ? readdirSync(folder) : []
+  for (const name of names) {
+    expect(name).toMatch(/^[^.].*\.db$/)
+    const state = stateOf(join(folder, name))
+    expect(state).toEqual(states[state.applied.length])
+  }
+  return names.length
+}
+
 export const CALLS = ['pwrite64', 'fsync', 'fdatasync', 'ftruncate', 'unlink'] as const
 export type Call = (typeof CALLS)[number]
 
 /** The states after none, one, … of the migrations, and how many calls of each kind all of them make. */
-export async function undisturbed(base: string): Promise<{ states: State[]; calls: Record<Call, number> }> {
+export async function undisturbed(base: string, keep = 0): Promise<{ states: State[]; calls: Record<Call, number> }> {
   const states: State[] = [stateOf(base)]
   let traced = trace([])
   for (let count = 1; count <= UPS.length; count += 1) {
     const folder = temporaryFolder()
     traced = trace([`-e trace=${CALLS.join()}`])
     const database = copyOf(base, folder)
-    const { engine, post } = poster(database, traced.environment, UPS.length - count)
+    const { engine, post } = poster(database, traced.environment, { keep, leave: UPS.length - count })
     expect((await post()).code).toBe(null)
     await engine.close()
     states.push(stateOf(database))

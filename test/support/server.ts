@@ -8,6 +8,7 @@ import { beforeAll, onTestFinished } from 'vitest'
 import type { Run } from '../../src/core/migration.ts'
 import { type Files, folderWith, temporaryFolder } from './folder.ts'
 
+const WRITER = new URL('writer.ts', import.meta.url).pathname
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 
 export interface Answer {
@@ -155,6 +156,14 @@ function parentOf(pid: string): number {
     // It has ended while we looked.
     return -1
   }
+}
+
+/** An application that writes a row for `ms` as soon as a run of `kind` has begun. Resolves when it waits for that. */
+export async function startWriter(database: string, kind: string, ms: number): Promise<{ ended: Promise<unknown[]> }> {
+  const child = spawn(process.execPath, [WRITER, database, kind, String(ms)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  return { ended: once(child, 'exit') }
 }
 
 /** Resolves when `condition` is true, asked again and again; the test's own time limit is the only one. */
