@@ -222,6 +222,19 @@ describe('fault 19: a directory', () => {
   })
 })
 
+it('a folder that nobody could take for a migration is left alone, whatever it ends in', async () => {
+  const folder = folderWith({ '0_a.up.sql': UP })
+  mkdirSync(join(folder, 'helpers.ts'))
+  const { migrations, problems } = await openDirectory(folder).look()
+  expect([migrations.length, problems]).toEqual([1, []])
+})
+
+it('an id beyond what a number can hold is a bad name', async () => {
+  const folder = folderWith({ '0_a.up.sql': UP, '99999999999999999999_b.up.sql': UP })
+  const { problems } = await openDirectory(folder).look()
+  expect(problems).toMatchObject([{ code: 'bad-name', file: '99999999999999999999_b.up.sql' }])
+})
+
 describe('fault 20: what is no file', () => {
   it.each<[string, (path: string) => unknown, string]>([
     ['a FIFO', (path) => execFileSync('mkfifo', [path]), 'not-a-file'],

@@ -129,8 +129,12 @@ export function engineContract(name: string, newPlace: () => Place): void {
       const asked = order()
       const stop = new AbortController()
       const executed = engine.execute(asked, () => [up(1, ENDLESS)], conduct({ stop: stop.signal }))
-      await until(async () => typeof (await other.running()) === 'object' && (await other.running()) !== null)
-      expect(await other.running()).toEqual({
+      let running = await other.running()
+      await until(async () => {
+        running = await other.running()
+        return running !== null && running !== 'unknown'
+      })
+      expect(running).toEqual({
         id: asked.id,
         kind: 'migrate',
         actor: 'ci',

@@ -128,6 +128,7 @@ describe('a forbidden statement is stopped before it runs', () => {
     ['fault 7', 'PRAGMA writable_schema = ON;', /allowed are/],
     ['fault 7', 'EXPLAIN QUERY PLAN SELECT 1;', /EXPLAIN/],
     ['fault 8', 'VACUUM;', /-- schemad:no-transaction/],
+    ['fault 8', "VACUUM INTO 'elsewhere.db';", /^(?!.*no-transaction).*VACUUM INTO is not allowed/],
     ['fault 12', 'INSERT INTO cats VALUES (7, ?);', /bound parameter/],
     ['fault 12', 'INSERT INTO cats VALUES (7, ?);\nINSERT INTO cats VALUES (7, NULL);', /bound parameter/],
     ['fault 12', 'INSERT INTO cats VALUES (7, :name);', /bound parameter/],
@@ -148,6 +149,11 @@ describe('a forbidden statement is stopped before it runs', () => {
     })
     expect(answer.body.detail).toMatch(says)
     expect(existsSync(join(server.database, '..', 'elsewhere.db'))).toBe(false)
+  })
+
+  it('fault 12: the statement is told as it stands in the script, and not with what SQLite puts into it', async () => {
+    const { body } = await refused(base(), `CREATE TABLE x (y);\n-- a value\nINSERT INTO x VALUES (:y);`)
+    expect(body.run?.error).toMatchObject({ line: 3, statement: 'INSERT INTO x VALUES (:y);' })
   })
 
   it.each([

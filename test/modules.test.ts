@@ -43,11 +43,18 @@ describe('a module is undone, and its file is named, when', () => {
     ['it is a generator', `export function* up(db) { db.exec('CREATE TABLE x (y)') }`],
     ['it is an async generator', `export async function* up(db) { db.exec('CREATE TABLE x (y)') }`],
     ['it awaits at its top level', `await 1\nexport function up(db) { db.exec('CREATE TABLE x (y)') }`],
+    ['it wants what is not there', `import x from 'nowhere-at-all'\nexport function up(db) { x() }`],
+    [
+      'it requires what is not there',
+      `import { createRequire } from 'node:module'\nexport function up(db) { createRequire(import.meta.url)('nowhere-at-all') }`,
+    ],
     ['it throws at its top level', `throw new Error('boom')\nexport function up(db) {}`],
   ])('%s', async (_, text) => {
     const answer = await refused(base(), text, FILE)
     expect(answer.body).toMatchObject({ status: 422, code: 'migration-failed' })
     expect(answer.body.run?.error).toMatchObject({ id: 1, file: FILE })
+    // Where Node has looked for it, and what could be set to look further, is not told.
+    expect(answer.text).not.toMatch(/Require stack|sqlite\/module|--experimental/)
   })
 
   it.each([

@@ -525,6 +525,31 @@ describe('fault 33: an application', () => {
 })
 
 describe('fault 34: two servers on one file', () => {
+  it('a post is judged at its turn, also while the run of the other server is under way', async () => {
+    const files = { ...CATS, '0003_busy.up.sql': busy(10), '0003_undo.down.sql': 'DROP TABLE busy;' }
+    const one = await startServer({ files })
+    const other = await startServer({ migrations: one.migrations, database: one.database })
+    await one.post('/migrate?target=2')
+    const running = one.post('/migrate')
+    await one.logged(({ msg }) => msg === '3 busy')
+    const busyNow = await Promise.all(
+      ['/migrate?target=1&wait=0', '/rollback?target=2', '/repair', '/baseline?target=0', '/migrate?from=0&wait=0'].map(
+        (path) => other.post(path),
+      ),
+    )
+    for (const answer of busyNow)
+      expect(answer).toMatchObject({ status: 409, body: { code: 'change-in-progress', running: { kind: 'migrate' } } })
+    const [moved, expected, back] = await Promise.all([
+      other.post('/migrate?from=2&wait=60'),
+      other.post('/migrate?from=3&wait=60'),
+      other.post('/rollback?target=2&wait=60'),
+    ])
+    expect((await running).body).toMatchObject({ status: 'succeeded', to: 3 })
+    expect(moved).toMatchObject({ status: 412, body: { code: 'precondition-failed' } })
+    expect(expected).toMatchObject({ status: 200, body: { steps: [] } })
+    expect(back).toMatchObject({ status: 200, body: { steps: [{ id: 3, direction: 'down', status: 'done' }], to: 2 } })
+  })
+
   it('both posting: each migration once', async () => {
     const files = Object.fromEntries(
       Array.from({ length: 20 }, (_, id) => [

@@ -7,7 +7,7 @@ import { endStatus } from '../core/outcome.ts'
 import { endOfDead } from './dead-runs.ts'
 import { failure } from './failure.ts'
 import { Ledger, OF_ITS_ROW } from './ledger.ts'
-import { isLocked } from './lock.ts'
+import { heldSince, isLocked } from './lock.ts'
 import { readBack } from './read-back.ts'
 import { type RunRecord, runOf, runRecords } from './run-record.ts'
 import { examine, OURS } from './tables.ts'
@@ -47,7 +47,7 @@ export class RecordReader {
   running(): Running | 'unknown' | null {
     try {
       if (!isLocked(this.#file)) return null
-      return this.#asking(runningOf, null) ?? 'unknown'
+      return this.#asking((db) => runningOf(db, this.#file), null) ?? 'unknown'
     } catch {
       return 'unknown'
     }
@@ -72,10 +72,15 @@ export class RecordReader {
     const records = (db: Database) => runRecords(db, where, values, limit)
     const found = this.#asking(records, [])
     if (!found.some(({ status }) => status === 'running')) return found.map(runOf)
-    const unended = this.#mayBeHeld() ? alive : dead
-    // It may have ended between the two questions.
-    const told = (db: Database) => records(db).map((one) => (one.status === 'running' ? unended(db, one) : runOf(one)))
-    return this.#asking(told, [])
+    const held = this.#mayBeHeld()
+    return this.#asking((db) => {
+      const living = held ? runningOf(db, this.#file) : null
+      // It may have ended between the two questions.
+      return records(db).map((one) => {
+        if (one.status !== 'running') return runOf(one)
+        return one.id === living?.id ? alive(db, one) : dead(db, one)
+      })
+    }, [])
   }
 
   #mayBeHeld(): boolean {
@@ -198,8 +203,10 @@ function originOf({ outcome, durationMs, runId, kind, actor }: LoggedRow): Pick<
   return { durationMs: executed ? durationMs : null, appliedBy: actor }
 }
 
-function runningOf(db: Database): Running | null {
+/** The run that holds the lock: the last that has not ended. One from before the lock was taken has died. */
+function runningOf(db: Database, file: string): Running | null {
   if (examine(db, 'migration_runs') !== 'ours') return null
   const sql = `SELECT id, kind, started_at AS startedAt, actor FROM main.migration_runs WHERE status = 'running' ORDER BY id DESC LIMIT 1`
-  return (db.prepare(sql).get() as Running | undefined) ?? null
+  const last = db.prepare(sql).get() as Running | undefined
+  return last !== undefined && Date.parse(last.startedAt) >= heldSince(file) ? last : null
 }

@@ -70,13 +70,15 @@ async function act(message: Exclude<ToRunner, { type: 'claim' }>): Promise<FromR
 async function tryToClaim({ database, lockTimeoutMs, waitMs }: ToRunner & { type: 'claim' }): Promise<void> {
   makeFolder(dirname(database))
   const deadline = performance.now() + Math.max(waitMs, PATIENCE_MS)
-  let lock = takeLock(database)
+  let clock = startClock()
+  let lock = takeLock(database, clock.started)
   while (lock === null && performance.now() < deadline) {
     await delay(POLL_MS)
-    lock = takeLock(database)
+    clock = startClock()
+    lock = takeLock(database, clock.started)
   }
   if (lock === null) return leave({ type: 'busy' })
-  claim = { database, lockTimeoutMs, lock, clock: startClock() }
+  claim = { database, lockTimeoutMs, lock, clock }
   if (existsSync(database)) recover(new Sqlite(database, { timeout: lockTimeoutMs }))
   say({ type: 'claimed', startedAt: claim.clock.startedAt })
 }

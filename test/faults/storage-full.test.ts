@@ -1,7 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { CATS, type Files, write } from '../support/folder.ts'
+import { CATS, type Files, temporaryFolder, write } from '../support/folder.ts'
 import { contentOf, query, type Server, startServer } from '../support/server.ts'
 import { disk, folderIn, NO_MOUNT, sizeOf, UNLESS_MOUNTED } from './support-disk.ts'
 
@@ -159,5 +159,29 @@ describe.skipIf(NO_MOUNT !== null)(`fault 27: a full disk${UNLESS_MOUNTED}`, () 
     rmSync(join(folder, 'ballast'))
     expect((await server.post(`/backups/${run.backup}/restore`)).body).toMatchObject({ status: 'succeeded', to: 2 })
     expect(contentOf(server.database).integrity).toBe('ok')
+  })
+
+  it('is told of a restore that does not fit, which leaves the room as it was', async () => {
+    const { folder, free, leave } = disk(48 * 1024)
+    const backups = temporaryFolder()
+    const server = await startServer({
+      files: { ...CATS, ...table(8 * 1024) },
+      database: join(folder, 'app.db'),
+      env: { BACKUP_DIR: backups },
+    })
+    expect((await server.post('/migrate')).status).toBe(200)
+    write(server.migrations, { '0004_more.up.sql': 'CREATE TABLE more (x);\n' })
+    const { body: run } = await server.post('/migrate')
+    const before = contentOf(server.database)
+    leave(4 << 20)
+    const room = free()
+    const refused = await server.post(`/backups/${run.backup}/restore`)
+    expect(refused).toMatchObject({ status: 507, body: { code: 'insufficient-storage' } })
+    expect(refused.body.detail).toContain(folder)
+    expect(free()).toBeGreaterThan(room - SMALL)
+    expect(contentOf(server.database)).toEqual(before)
+    expect(readdirSync(backups)).toEqual([run.backup])
+    rmSync(join(folder, 'ballast'))
+    expect((await server.post(`/backups/${run.backup}/restore`)).body).toMatchObject({ status: 'succeeded', to: 3 })
   })
 })
