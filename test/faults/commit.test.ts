@@ -6,7 +6,7 @@ import { expect, it } from 'vitest'
 import { Migrator } from '../../src/index.ts'
 import { CATS, folderWith, temporaryFolder } from '../support/folder.ts'
 import { contentOf, query, startServer } from '../support/server.ts'
-import { makeDatabase } from './support-file.ts'
+import { makeDatabase } from './support/file.ts'
 
 /** Our tables as they are, but for a CHECK by which SQLite refuses one row, at the very end of a step. */
 const REFUSING = {

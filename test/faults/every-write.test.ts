@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
 import { folderWith } from '../support/folder.ts'
 import { childrenOf, startServer, until } from '../support/server.ts'
-import { NO_BACKUPS } from './support-files.ts'
-import { forking, forkingHere, STRACE, trace, withStrace, wrapper } from './support-strace.ts'
-import * as sweep from './support-sweep.ts'
+import { NO_BACKUPS } from './support/files.ts'
+import { forking, forkingHere, STRACE, trace, withStrace, wrapper } from './support/strace.ts'
+import * as sweep from './support/sweep.ts'
 
 /** What can become of a call, in strace's words. `+` is: of all that follow, too. */
 const KINDS = [

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
 import { childrenOf, isAlive, query, type Server, startServer } from '../support/server.ts'
-import { NO_BACKUPS, numbered } from './support-files.ts'
-import { Client, kill, onlyChild, random, Tally } from './support-kills.ts'
-import { LAST, World } from './support-world.ts'
+import { NO_BACKUPS, numbered } from './support/files.ts'
+import { Client, kill, onlyChild, random, Tally } from './support/kills.ts'
+import { LAST, World } from './support/world.ts'
 
 /** Set KILLS_SEED to the one that was printed to have the same choices again; the moments are the machine's. */
 const SEED = Number(process.env.KILLS_SEED ?? Math.floor(Math.random() * 2 ** 31))

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { counts } from './command.ts'
-import { anyCommand } from './commands.ts'
-import { type Lane, lay, openLane } from './lane.ts'
-import { firstModel } from './model.ts'
-import { givenSeed } from './seed.ts'
+import { counts } from './model/command.ts'
+import { anyCommand } from './model/commands.ts'
+import { type Lane, lay, openLane } from './model/lane.ts'
+import { firstModel } from './model/model.ts'
+import { givenSeed } from './support/seed.ts'
 
 const RUNS = Number(process.env.FC_RUNS ?? 320)
 const { seed, path } = givenSeed()

@@ -6,8 +6,8 @@ import Sqlite from 'better-sqlite3'
 import { expect, it } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { query, startServer } from '../support/server.ts'
-import { NO_BACKUPS, numbered } from './support-files.ts'
-import { forking, REAL_NODE, STRACE, trace, withStrace, wrapper } from './support-strace.ts'
+import { NO_BACKUPS, numbered } from './support/files.ts'
+import { forking, REAL_NODE, STRACE, trace, withStrace, wrapper } from './support/strace.ts'
 
 const MIGRATIONS = 20
 /** `-y` has the names of the files beside the numbers. */

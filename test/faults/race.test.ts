@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import type { StepReport } from '../../src/core/migration.ts'
 import { folderWith, temporaryFolder } from '../support/folder.ts'
 import { type Answer, contentOf, query, type Server, startServer } from '../support/server.ts'
-import { NO_BACKUPS, numbered } from './support-files.ts'
+import { NO_BACKUPS, numbered } from './support/files.ts'
 
 const SERVERS = 8
 const MIGRATIONS = 40

@@ -2,12 +2,12 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { CATS } from '../support/folder.ts'
 import { query, type Server, startServer } from '../support/server.ts'
-import { type Document, noProblem, pathOf, templateOf, undescribed } from './document.ts'
-import { mayRun } from './may-run.ts'
-import type { Sent } from './request-mutations.ts'
-import { anyRequest, LIVE } from './requests.ts'
-import { givenSeed } from './seed.ts'
-import { openWire, type Response, type Wire } from './wire.ts'
+import { type Document, noProblem, pathOf, templateOf, undescribed } from './requests/document.ts'
+import { mayRun } from './requests/may-run.ts'
+import type { Sent } from './requests/mutations.ts'
+import { anyRequest, LIVE } from './requests/requests.ts'
+import { openWire, type Response, type Wire } from './requests/wire.ts'
+import { givenSeed } from './support/seed.ts'
 
 const TOKENS = {
   read: 'a-read-token-of-length',

@@ -2,7 +2,7 @@ import { copyFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { CATS, write } from '../support/folder.ts'
 import { contentOf, query, type Server, startServer } from '../support/server.ts'
-import { checkpoint, damagePage, firstPageOf, sumOf } from './support-file.ts'
+import { checkpoint, damagePage, firstPageOf, sumOf } from './support/file.ts'
 
 const FILES = {
   ...CATS,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CATS, type Files, temporaryFolder, write } from '../support/folder.ts'
 import { contentOf, query, type Server, startServer } from '../support/server.ts'
-import { disk, folderIn, NO_MOUNT, sizeOf, UNLESS_MOUNTED } from './support-disk.ts'
+import { disk, folderIn, NO_MOUNT, sizeOf, UNLESS_MOUNTED } from './support/disk.ts'
 
 const PAGE = 4096
 /** More than a commit of ours takes; a WAL that was not cut off would have the pages of the failed step. */

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CATS, folderWith, write } from '../support/folder.ts'
 import { contentOf, query, type Server, startServer } from '../support/server.ts'
-import { disk, NO_MOUNT, readOnlyView, UNLESS_MOUNTED } from './support-disk.ts'
+import { disk, NO_MOUNT, readOnlyView, UNLESS_MOUNTED } from './support/disk.ts'
 
 const MORE = { '0003_more.up.sql': 'CREATE TABLE more (x);\n' }
 

@@ -2,7 +2,7 @@ import { renameSync, rmSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { busy, CATS, write } from '../support/folder.ts'
 import { contentOf, query, type Server, startServer } from '../support/server.ts'
-import { ghostOf, makeDatabase } from './support-file.ts'
+import { ghostOf, makeDatabase } from './support/file.ts'
 
 /** Another database of the same application: less of it is migrated, and it has more cats. */
 const OTHER = `CREATE TABLE migrations (id INTEGER PRIMARY KEY, name TEXT NOT NULL, inserted_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { temporaryFolder } from '../support/folder.ts'
+import { temporaryFolder } from '../../support/folder.ts'
 
 /** What keeps this user from mounting a file system, found by mounting one; `null` where nothing does. */
 export const NO_MOUNT: string | null = reasonNotToMount()

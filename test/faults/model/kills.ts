@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { isAlive, until } from '../support/server.ts'
+import { isAlive, until } from '../../support/server.ts'
 import { type Command, command, MOST, pathOf } from './command.ts'
 import { lay, runnerAt } from './lane.ts'
 import { execute, type Migration, type Model, plan, type Request } from './model.ts'

@@ -1,4 +1,4 @@
-import type { Files } from '../support/folder.ts'
+import type { Files } from '../../support/folder.ts'
 
 /** `count` small migrations, each of a table with a row, and the rollback of each. */
 export function numbered(count: number): Files {

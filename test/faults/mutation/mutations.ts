@@ -183,6 +183,30 @@ export const MUTATIONS: readonly Mutation[] = [
     [SQL, 'fault 13: CREATE TEMP TABLE'],
   ),
   one(
+    'a restore overwrites nothing that was written since its backup',
+    'sqlite/restore.ts',
+    ['    refuseWritten(live, version)\n', ''],
+    ['test/restore.test.ts', 'that takes the write lock meanwhile'],
+  ),
+  one(
+    'a run that changed nothing takes its backup along',
+    'sqlite/backup.ts',
+    ['    removeBackup(place.folder, name, runId)\n', ''],
+    ['test/backups.test.ts', 'fault 35'],
+  ),
+  one(
+    'a backup is on the disk before it has its name',
+    'sqlite/backup.ts',
+    ['    sync(growing)\n', ''],
+    ['test/faults/power.test.ts', 'before it has its name'],
+  ),
+  one(
+    'an end that could not be recorded is recorded later',
+    'sqlite/execute.ts',
+    ['if (!recorded) complete(', 'if (false) complete('],
+    ['test/aftermath.test.ts', 'is recorded as it was told'],
+  ),
+  one(
     'the record has the last word when a runner has died',
     'sqlite/read-back.ts',
     ['if (status !== undefined && durationMs !== undefined)', 'if (false)'],

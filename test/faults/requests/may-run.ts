@@ -1,5 +1,5 @@
 import { type Document, misfit, pathOf, templateOf } from './document.ts'
-import type { Sent } from './request-mutations.ts'
+import type { Sent } from './mutations.ts'
 
 /** Whether somebody who may asks for a change in a way that the document describes. */
 export function mayRun(

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { expect } from 'vitest'
-import { contentOf, query, type Server } from '../support/server.ts'
+import { contentOf, query, type Server } from '../../support/server.ts'
 import type { Lane } from './lane.ts'
 import { type Answer, type Model, plan, statusOf } from './model.ts'
 import { checksumOf, rowsOf } from './scripts.ts'

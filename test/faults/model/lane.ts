@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { folderWith, temporaryFolder, write } from '../support/folder.ts'
-import { isAlive, type Server, startServer, until } from '../support/server.ts'
+import { folderWith, temporaryFolder, write } from '../../support/folder.ts'
+import { isAlive, type Server, startServer, until } from '../../support/server.ts'
 import type { Model } from './model.ts'
 import { filesOf } from './scripts.ts'
 

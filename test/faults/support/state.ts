@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import Sqlite, { type Database } from 'better-sqlite3'
-import { contentOf, query } from '../support/server.ts'
+import { contentOf, query } from '../../support/server.ts'
 
 /** What a history of migrations stands for: the user's own schema and rows, and which migrations are applied. */
 export interface State {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { ENDLESS } from '../support/folder.ts'
+import { ENDLESS } from '../../support/folder.ts'
 import type { Migration, Way } from './model.ts'
 
 /** The names and texts of the files of migration `id`. Half of any of them would show in the tables. */

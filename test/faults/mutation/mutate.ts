@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MUTATIONS, type Mutation } from './mutations.ts'
 
-const ROOT = new URL('../..', import.meta.url).pathname
+const ROOT = new URL('../../..', import.meta.url).pathname
 const COPIED = ['src', 'test', 'migrations', 'openapi', 'package.json', 'tsconfig.json', 'README.md', 'Dockerfile']
 /** A test of a mutated source may wait for what never comes. */
 const TEST_MS = 30_000

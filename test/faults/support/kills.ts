@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
-import type { Run } from '../../src/core/migration.ts'
-import { type Answer, isAlive, query, type Server, until } from '../support/server.ts'
-import { isBig, LAST, type World } from './support-world.ts'
+import type { Run } from '../../../src/core/migration.ts'
+import { type Answer, isAlive, query, type Server, until } from '../../support/server.ts'
+import { isBig, LAST, type World } from './world.ts'
 
 /** What the kills came to. */
 export class Tally {

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import Sqlite from 'better-sqlite3'
 import { expect, onTestFinished } from 'vitest'
-import { type Files, folderWith, temporaryFolder } from '../support/folder.ts'
-import { query, type Server, startServer } from '../support/server.ts'
-import { NO_BACKUPS } from './support-files.ts'
-import { appliedByLog, glanceAt } from './support-state.ts'
+import { type Files, folderWith, temporaryFolder } from '../../support/folder.ts'
+import { query, type Server, startServer } from '../../support/server.ts'
+import { NO_BACKUPS } from './files.ts'
+import { appliedByLog, glanceAt } from './state.ts'
 
 const CATS = (name: string, check: string) =>
   `CREATE TABLE "${name}" (id INTEGER PRIMARY KEY, name TEXT NOT NULL${check}, weight REAL)`
@@ -123,7 +123,7 @@ export class World {
   }
 
   #startApplication(): void {
-    const entry = new URL('./support-application.ts', import.meta.url).pathname
+    const entry = new URL('./application.ts', import.meta.url).pathname
     const child = spawn(process.execPath, [entry, this.database], { stdio: ['pipe', 'pipe', 'inherit'] })
     onTestFinished(() => void child.kill('SIGKILL'))
     createInterface(child.stdout).on('line', (line) => {

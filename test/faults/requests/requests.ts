@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { Document, Parameter } from './document.ts'
-import { everyByte, mutation, type Sent } from './request-mutations.ts'
+import { everyByte, mutation, type Sent } from './mutations.ts'
 
 /** Stands for an id or a name that an answer has told lately. */
 export const LIVE = '{live}'
