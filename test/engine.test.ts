@@ -3,6 +3,7 @@ import { onTestFinished } from 'vitest'
 import { sqliteEngine } from '../src/sqlite/engine.ts'
 import { engineContract } from './engine-contract.ts'
 import { folderWith } from './support/folder.ts'
+import { COMPILED } from './support/server.ts'
 
 function open(file: string) {
   const engine = sqliteEngine({
@@ -11,7 +12,7 @@ function open(file: string) {
     runTimeoutMs: 60_000,
     backupDir: null,
     backupKeep: 2,
-    environment: {},
+    environment: COMPILED,
   })
   onTestFinished(() => engine.close())
   return engine

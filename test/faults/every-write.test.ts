@@ -40,7 +40,7 @@ it.skipIf(STRACE === null).each([
     const figures = new Figures()
     await forkingHere(wrapper(), async () => {
       const { states, calls } = await sweep.undisturbed(base, keep)
-      const trials = KINDS.filter(({ onwards }) => mode === 'wal' || onwards === '').flatMap((kind) =>
+      const trials = KINDS.filter(({ onwards }) => (mode === 'wal' && keep === 0) || onwards === '').flatMap((kind) =>
         sweep.CALLS.filter((call) => kind.kind !== 'SIGKILL' || call !== 'pwrite64' || keep > 0).flatMap((call) =>
           Array.from({ length: calls[call] }, (_, n) => ({ ...kind, call, n: n + 1 })),
         ),

@@ -8,6 +8,11 @@ import { beforeAll, onTestFinished } from 'vitest'
 import type { Run } from '../../src/core/migration.ts'
 import { type Files, folderWith, temporaryFolder } from './folder.ts'
 
+/** Where processes find the source compiled already: https://nodejs.org/api/module.html#module-compile-cache */
+export const COMPILED: Readonly<Record<string, string>> = {
+  ...(process.env.NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
+}
+
 const WRITER = new URL('writer.ts', import.meta.url).pathname
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 
@@ -57,6 +62,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const migrations = options.migrations ?? folderWith(options.files ?? {}, endWith)
   const database = options.database ?? join(temporaryFolder(endWith), 'app.db')
   const env = {
+    ...COMPILED,
     PATH: process.env.PATH ?? '',
     DATABASE_URL: `sqlite:${database}`,
     MIGRATIONS_DIR: migrations,

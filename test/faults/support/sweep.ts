@@ -8,7 +8,7 @@ import { MigrationError } from '../../../src/core/errors.ts'
 import type { Run, Step, StepReport } from '../../../src/core/migration.ts'
 import { sqliteEngine } from '../../../src/sqlite/engine.ts'
 import { type Files, temporaryFolder } from '../../support/folder.ts'
-import type { Answer } from '../../support/server.ts'
+import { type Answer, COMPILED } from '../../support/server.ts'
 import { appliedByLog, runningByRecord, type State, stateOf } from './state.ts'
 import { trace } from './strace.ts'
 
@@ -79,7 +79,7 @@ export function poster(file: string, environment: Readonly<Record<string, string
     runTimeoutMs: 60_000,
     backupDir: null,
     backupKeep: keep,
-    environment,
+    environment: { ...COMPILED, ...environment },
   })
   const post = async (): Promise<Told> => {
     const order: Order = {
