@@ -8,6 +8,30 @@ import { asRunning } from './run.ts'
 const ASK_TIMES = 40
 const ASK_MS = 25
 
+/** How long an answer is believed, in milliseconds: a dashboard may ask a thousand times a second. */
+const PROBE_MS = 50
+
+/** Asks who else holds the database, and not more often than anybody could tell the difference. */
+export function probeOthers(
+  engine: Engine,
+  now: () => Date,
+): { running(): Promise<Running | null> /** Ask anew the next time. */; forget(): void } {
+  let known: { readonly at: number; readonly running: Running | null } | null = null
+  return {
+    async running() {
+      const at = now().getTime()
+      if (known === null || Math.abs(at - known.at) > PROBE_MS) {
+        const other = await engine.running()
+        known = { at, running: other === 'unknown' ? null : other }
+      }
+      return known.running
+    },
+    forget: () => {
+      known = null
+    },
+  }
+}
+
 /** The refusal of a run while another one is under way; it names that one. */
 export async function inProgress(
   engine: Engine,

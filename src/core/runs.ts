@@ -1,8 +1,8 @@
 import type { Engine } from './engine.ts'
 import { asMigrationError, MigrationError } from './errors.ts'
-import { type Execution, execute } from './execution.ts'
+import { execute } from './execution.ts'
 import { currentOf } from './history.ts'
-import { inProgress } from './holder.ts'
+import { inProgress, probeOthers } from './holder.ts'
 import { type Life, openKnownRuns } from './known.ts'
 import type { Directory, Run, Running, StepReport } from './migration.ts'
 import { plan } from './plan.ts'
@@ -52,9 +52,6 @@ export interface RunsOptions {
   readonly hear: (event: RunEvent) => void
 }
 
-/** How long an answer to "who holds the database" is believed, in milliseconds: a dashboard may ask a thousand times a second. */
-const PROBE_MS = 50
-
 /** One change at a time, and beside it one rehearsal. */
 export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs {
   const changes = openTurns()
@@ -64,8 +61,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
   /** Whose turn it is, of the changes and of the rehearsals. */
   let current: Life | null = null
   let rehearsing: Life | null = null
-  /** What the engine said last of another process's run, and when. */
-  let probed: { readonly at: number; readonly running: Running | null } | null = null
+  const others = probeOthers(engine, now)
 
   async function start(asked: RunRequest): Promise<Run> {
     const run = draftRun(asked, newId(), now())
@@ -125,17 +121,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     else current = life
     try {
       const left = Math.max(0, asked.waitMs - (now().getTime() - Date.parse(life.run.createdAt)))
-      const execution: Execution = {
-        engine,
-        life,
-        asked,
-        begin,
-        hear,
-        now,
-        waitMs: left,
-        seen: waits ? null : seen,
-        see,
-      }
+      const execution = { engine, life, asked, begin, hear, now, see, waitMs: left, seen: waits ? null : seen }
       return await execute(execution).catch(async (error: unknown) => {
         if (error instanceof MigrationError && error.code === 'change-in-progress')
           throw await inProgress(engine, () => (holder() === life ? null : holder()), rehearsed)
@@ -144,7 +130,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     } finally {
       if (rehearsed) rehearsing = null
       else current = null
-      probed = null
+      others.forget()
       end()
     }
   }
@@ -189,13 +175,7 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
   }
 
   async function running(): Promise<Running | null> {
-    if (current?.run.startedAt) return asRunning(current.run)
-    const at = now().getTime()
-    if (probed === null || Math.abs(at - probed.at) > PROBE_MS) {
-      const other = await engine.running()
-      probed = { at, running: other === 'unknown' ? null : other }
-    }
-    return probed.running
+    return current?.run.startedAt ? asRunning(current.run) : await others.running()
   }
 
   async function close(graceMs: number): Promise<void> {
