@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Database } from 'better-sqlite3'
-import { backupName, prune, removeBackup, removeDatabase, sync, temporaryName } from './backup-files.ts'
+import { backupName, prune, removeBackup, removeBeside, removeDatabase, sync, temporaryName } from './backup-files.ts'
 import { copyDatabase, copyFailure } from './copy.ts'
 import { Ledger } from './ledger.ts'
 import type { BackupPlace } from './messages.ts'
@@ -51,9 +51,19 @@ export async function makeBackup(
     drop: () => removeDatabase(growing),
     publish: () => {
       renameSync(growing, join(folder, name))
+      tidy(growing)
       sync(folder)
     },
     settle: (db, changed) => settleBackup(db, { folder, keep }, database, { name, runId }, changed, spared),
+  }
+}
+
+/** Removes the journal that SQLite could not remove when it had written the copy. */
+function tidy(path: string): void {
+  try {
+    removeBeside(path)
+  } catch {
+    // The next run sweeps it away; this one has its backup.
   }
 }
 
