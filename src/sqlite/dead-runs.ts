@@ -41,7 +41,8 @@ const RUNNING = `status = 'running'`
 export function recoverRuns({ database, lockTimeoutMs }: Claimed, backups: BackupPlace): void {
   sweep(backups, database)
   if (!existsSync(database)) return
-  const db = openGuarded(database, { timeout: lockTimeoutMs })
+  // It may be taken away at this moment, and must not be there again, empty.
+  const db = openGuarded(database, { timeout: lockTimeoutMs, fileMustExist: true })
   try {
     db.pragma('synchronous = FULL')
     recordInterrupted(db, backups)

@@ -79,7 +79,7 @@ async function tryToClaim({ database, lockTimeoutMs, waitMs }: ToRunner & { type
   }
   if (lock === null) return leave({ type: 'busy' })
   claim = { database, lockTimeoutMs, lock, clock }
-  if (existsSync(database)) recover(new Sqlite(database, { timeout: lockTimeoutMs }))
+  if (existsSync(database)) recover(new Sqlite(database, { timeout: lockTimeoutMs, fileMustExist: true }))
   say({ type: 'claimed', startedAt: claim.clock.startedAt })
 }
 

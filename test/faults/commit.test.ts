@@ -12,7 +12,7 @@ import { makeDatabase } from './support/file.ts'
 const REFUSING = {
   migrations: `CREATE TABLE migrations (id INTEGER PRIMARY KEY CHECK (id <> 1), name TEXT NOT NULL, inserted_at TEXT NOT NULL)`,
   migration_log: `CREATE TABLE migration_log (id INTEGER PRIMARY KEY, run_id TEXT, migration_id INTEGER, name TEXT, direction TEXT,
-    outcome TEXT CHECK (outcome <> 'done' OR migration_id <> 1), checksum TEXT, down_sql TEXT, started_at TEXT, duration_ms REAL, error TEXT)`,
+    outcome TEXT CHECK (outcome <> 'done' OR migration_id <> 1), checksum TEXT, down_sql TEXT, inserted_at TEXT, started_at TEXT, duration_ms REAL, error TEXT)`,
 }
 
 it.each(Object.entries(REFUSING))(

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'nod
 import { join } from 'node:path'
 import { folderWith, temporaryFolder, write } from '../../support/folder.ts'
 import { isAlive, type Server, startServer, until } from '../../support/server.ts'
+import { runningByRecord } from '../support/state.ts'
 import type { Model } from './model.ts'
 import { filesOf } from './scripts.ts'
 
@@ -48,6 +49,8 @@ export async function openLane(endWith: (end: () => void) => void): Promise<Lane
     },
     replace: async () => {
       server = await start()
+      // The record of what has died is completed: nobody writes any more when the next model begins.
+      await until(() => !existsSync(database) || runningByRecord(database) === 0)
     },
     empty,
     renew: async () => {
@@ -66,7 +69,7 @@ export async function openLane(endWith: (end: () => void) => void): Promise<Lane
 }
 
 function clear(folder: string): void {
-  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true })
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true })
 }
 
 /** Makes the directory what the model says. */
