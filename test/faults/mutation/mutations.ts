@@ -195,9 +195,9 @@ export const MUTATIONS: readonly Mutation[] = [
     ['test/backups.test.ts', 'fault 35'],
   ),
   one(
-    'a backup is on the disk before it has its name',
+    'the name of a backup is on the disk before the first step',
     'sqlite/backup.ts',
-    ['    sync(growing)\n', ''],
+    ['      sync(folder)\n', ''],
     ['test/faults/power.test.ts', 'before it has its name'],
   ),
   one(
