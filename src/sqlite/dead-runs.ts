@@ -5,7 +5,7 @@ import { MigrationError, type RunError } from '../core/errors.ts'
 import type { SchemaChanges, StepReport } from '../core/migration.ts'
 import { currentAfter, hasHappened, toldError } from '../core/outcome.ts'
 import { logRow } from './attempt.ts'
-import { removeBackup, sweep } from './backup-files.ts'
+import { backupAt, removeBackup, sweep } from './backup-files.ts'
 import type { Claimed } from './connection.ts'
 import { openToRead } from './copy.ts'
 import { openGuarded } from './database.ts'
@@ -70,16 +70,18 @@ export function endOfDead(db: Database, record: RunRecord): RunnerResult {
 }
 
 /** What has become of the schema since the backup of the run `record`, which is the state before it. */
-function changesSince(db: Database, folder: string, { backup, schemaChanges }: RunRecord): SchemaChanges {
-  const before = backup === null ? null : openToRead(join(folder, backup), 0)
-  if (before === null) return schemaChanges
+function changesSince(db: Database, folder: string, { id, backup, schemaChanges }: RunRecord): SchemaChanges {
+  let before: Database | null = null
   try {
-    return changesBetween(objectsOf(before), objectsOf(db))
+    // A record may name anything.
+    if (backup === null || backupAt(folder, backup)?.runId !== id) return schemaChanges
+    before = openToRead(join(folder, backup), 0)
+    return before === null ? schemaChanges : changesBetween(objectsOf(before), objectsOf(db))
   } catch {
     // A backup that cannot be read any more is no reason not to go on.
     return schemaChanges
   } finally {
-    before.close()
+    before?.close()
   }
 }
 
