@@ -29,7 +29,7 @@ it('fault 39: whatever is sent, every answer is one that the OpenAPI document de
   console.log(`FC_SEED=${seed}`)
   const { read, migrate, admin } = TOKENS
   const server = await startServer({
-    files: { ...CATS, '0003_bad.up.sql': 'CREATE TABLE half (x);\nSELEC 1;' },
+    files: { ...CATS, '0003_bad.up.sql': 'CREATE TABLE half (x);\nSELEC 1;', '0003_bad.down.sql': 'SELECT 1;' },
     env: { READ_TOKEN: read, MIGRATE_TOKEN: migrate, ADMIN_TOKEN: admin },
   })
   const document = (await server.get('/openapi.json')).body as unknown as Document
