@@ -13,6 +13,8 @@ export interface Config {
   readonly tokens: readonly TokenSource[]
   readonly allowedHosts: readonly string[]
   readonly corsOrigins: readonly string[]
+  /** Apply what is pending when the process starts. */
+  readonly migrateOnStart: boolean
   readonly runTimeoutMs: number
   readonly lockTimeoutMs: number
   readonly shutdownTimeoutMs: number
@@ -60,6 +62,7 @@ export function readConfig(environment: Environment = process.env): Config {
     tokens,
     allowedHosts: list(of('ALLOWED_HOSTS')).map(hostName),
     corsOrigins: list(of('CORS_ORIGINS')).map(origin),
+    migrateOnStart: oneOf('MIGRATE_ON_START', of('MIGRATE_ON_START') ?? 'false', ['true', 'false']) === 'true',
     runTimeoutMs: seconds('RUN_TIMEOUT', of('RUN_TIMEOUT') ?? '3600', 1),
     lockTimeoutMs: seconds('LOCK_TIMEOUT', of('LOCK_TIMEOUT') ?? '5', 0),
     shutdownTimeoutMs: seconds('SHUTDOWN_TIMEOUT', of('SHUTDOWN_TIMEOUT') ?? '25', 0),

@@ -4,10 +4,13 @@ import { type Logger, pino } from 'pino'
 import { v7 as newId } from 'uuid'
 import { type Config, ConfigError, listenError, packageVersion, readConfig } from './config.ts'
 import type { Engine } from './core/engine.ts'
+import type { MigrationError } from './core/errors.ts'
+import { migrateOnStart } from './core/on-start.ts'
 import { openRuns, type RunEvent } from './core/runs.ts'
 import { statusReader } from './core/status.ts'
 import { openDirectory } from './directory/directory.ts'
 import { buildApp } from './http/app.ts'
+import { openMetrics } from './http/metrics.ts'
 import { sqliteEngine } from './sqlite/engine.ts'
 import { openTokens } from './tokens.ts'
 
@@ -42,12 +45,17 @@ async function serve(config: Config): Promise<void> {
     backupKeep: config.backupKeep,
     environment: config.runnerEnvironment,
   })
+  const version = packageVersion()
+  const metrics = openMetrics(version)
   const runs = openRuns({
     engine,
     look: () => directory.look(),
     now: () => new Date(),
     newId: () => newId(),
-    hear: (event) => tell(log, event),
+    hear: (event) => {
+      metrics.hear(event)
+      tell(log, event)
+    },
   })
   const recent = () => directory.recent()
   const status = statusReader({
@@ -56,6 +64,7 @@ async function serve(config: Config): Promise<void> {
     running: () => runs.running(),
   })
   let closing = false
+  let startFailure: () => MigrationError | null = () => null
   const app = await buildApp({
     engine,
     runs,
@@ -66,7 +75,9 @@ async function serve(config: Config): Promise<void> {
     corsOrigins: config.corsOrigins,
     closing: () => closing,
     newId: () => newId(),
-    version: packageVersion(),
+    version,
+    metrics,
+    startFailure: () => startFailure(),
     log,
   })
 
@@ -92,6 +103,9 @@ async function serve(config: Config): Promise<void> {
   // Runs that died with the server before this one are told as what they are, and what they left goes.
   await recover(engine, log)
   engine.warm()
+  if (!config.migrateOnStart || closing) return
+  const failed = (err: MigrationError) => log.error({ code: err.code, err }, 'the migration at start has failed')
+  startFailure = migrateOnStart(runs, () => newId(), failed)
 }
 
 /** Tries until it is done: an application may have the file locked, or it cannot be read just now. */

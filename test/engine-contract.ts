@@ -65,7 +65,41 @@ export function engineContract(name: string, newPlace: () => Place): void {
       expect(outcome.schemaChanges.created).toEqual(['table b', 'table c'])
       expect(
         heard.map((event) => (event.type === 'step' ? `${event.step.id} ${event.step.status}` : event.type)),
-      ).toEqual(['claimed', 'begun', '1 running', '1 done', '2 running', '2 done'])
+      ).toEqual(['claimed', 'begun', '1 running', 'statement', '1 done', '2 running', 'statement', '2 done'])
+    })
+
+    it('tells of statements: which step, the how-manieth, where it stands and how it begins, ten in a second at most', async () => {
+      const engine = newPlace().open()
+      const heard: EngineEvent[] = []
+      const many = Array.from({ length: 500 }, (_, n) => `INSERT INTO a VALUES (${n});\n`).join('')
+      const outcome = await engine.execute(
+        order(),
+        () => [up(0, 'CREATE TABLE a (x);'), up(1, `${many}CREATE TABLE ${'long'.repeat(80)} (x);`)],
+        conduct({ hear: (event) => heard.push(event) }),
+      )
+      const told = heard.flatMap((event) => (event.type === 'statement' ? event.statement : []))
+      expect(told[0]).toMatchObject({ id: 0, n: 1, line: 1, text: 'CREATE TABLE a (x);' })
+      expect(told[1]).toMatchObject({ id: 1, n: 1, line: 1, text: 'INSERT INTO a VALUES (0);' })
+      for (const { n, line, text, elapsedMs } of told.slice(1)) {
+        expect(line).toBe(n)
+        expect(text.length).toBeLessThanOrEqual(200)
+        expect(Number.isInteger(elapsedMs)).toBe(true)
+      }
+      expect(told.length).toBeLessThanOrEqual(10 * Math.ceil((outcome.durationMs ?? 0) / 1000))
+    })
+
+    it('gives the schema without what only keeps the record, in an order in which an empty database takes it', async () => {
+      const { open } = newPlace()
+      const [engine, other] = [open(), newPlace().open()]
+      expect(await engine.schema()).toEqual([])
+      const [table, view] = ['CREATE TABLE b (x)', 'CREATE VIEW a AS SELECT x FROM b -- all']
+      const trigger = 'CREATE TRIGGER a_b INSTEAD OF INSERT ON a BEGIN SELECT 1; END'
+      await run(engine, [up(0, table), up(1, `${view}\n;${trigger}; CREATE INDEX z ON b (x)`)])
+      const schema = await engine.schema()
+      expect(schema).toEqual([`${table};`, 'CREATE INDEX z ON b (x);', `${view}\n;`, `${trigger};`])
+      expect(await open().schema()).toEqual(schema)
+      await run(other, [up(0, schema.join('\n'))])
+      expect(await other.schema()).toEqual(schema)
     })
 
     it('commits each step with its record: of a failing run the steps before stay, and the failing one has not happened', async () => {

@@ -5,6 +5,7 @@ import { packageVersion } from '../src/config.ts'
 import type { Engine } from '../src/core/engine.ts'
 import type { Runs } from '../src/core/runs.ts'
 import { buildApp } from '../src/http/app.ts'
+import { openMetrics } from '../src/http/metrics.ts'
 
 const nobody = new Proxy({}, { get: () => () => Promise.reject(new Error('nothing is asked here')) })
 const app = await buildApp({
@@ -18,6 +19,8 @@ const app = await buildApp({
   closing: () => false,
   newId: () => '0',
   version: packageVersion(),
+  metrics: openMetrics(packageVersion()),
+  startFailure: () => null,
   log: pino({ level: 'silent' }),
 })
 writeFileSync(new URL('../openapi/openapi.json', import.meta.url), `${JSON.stringify(app.swagger(), null, 2)}\n`)

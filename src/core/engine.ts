@@ -1,6 +1,16 @@
 import type { MigrationError } from './errors.ts'
 import type { History } from './history.ts'
-import type { Backup, RowCount, Run, RunKind, Running, SchemaChanges, Step, StepReport } from './migration.ts'
+import type {
+  Backup,
+  RowCount,
+  Run,
+  RunKind,
+  Running,
+  SchemaChanges,
+  StatementReport,
+  Step,
+  StepReport,
+} from './migration.ts'
 
 /** What the record says of a run, beside its steps. */
 export interface Order {
@@ -43,6 +53,8 @@ export type EngineEvent =
       readonly steps: readonly StepReport[]
     }
   | { readonly type: 'step'; readonly step: StepReport }
+  /** It is about to be executed, or is being executed: not all are told, and no more than ten in a second. */
+  | { readonly type: 'statement'; readonly statement: StatementReport }
   /** What a code module printed. */
   | { readonly type: 'output'; readonly line: string }
 
@@ -82,6 +94,14 @@ export interface Engine {
 
   /** The run that holds the database at this moment, whichever process began it; `'unknown'` until it has said who it is. */
   running(): Promise<Running | 'unknown' | null>
+
+  /**
+   * The SQL of the schema as it was committed last, without what only keeps the record: statements with their semicolons, in
+   * an order in which an empty database takes them, and the same for the same schema however it came about.
+   *
+   * @throws MigrationError as `read` does.
+   */
+  schema(): Promise<readonly string[]>
 
   /** The down SQL that was kept when migration `id` was applied; `null` where none was. */
   keptDown(id: number): Promise<string | null>

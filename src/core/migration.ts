@@ -93,6 +93,20 @@ export interface StepReport {
   readonly durationMs: number | null
 }
 
+/** A statement that is being executed. */
+export interface StatementReport {
+  /** Of its migration. */
+  readonly id: number
+  /** The how-manieth of its step. */
+  readonly n: number
+  /** Where in the file it begins, from 1; `null` in a code module. */
+  readonly line: number | null
+  /** Its first 200 characters: it may hold data. */
+  readonly text: string
+  /** How long its step had run when it began to be executed, or a little later. */
+  readonly elapsedMs: number
+}
+
 export const RUN_KINDS = ['migrate', 'rollback', 'baseline', 'repair', 'restore'] as const
 export type RunKind = (typeof RUN_KINDS)[number]
 

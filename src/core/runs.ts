@@ -1,13 +1,10 @@
 import type { Engine } from './engine.ts'
 import { asMigrationError, MigrationError } from './errors.ts'
-import { execute } from './execution.ts'
-import { currentOf } from './history.ts'
-import { inProgress, probeOthers } from './holder.ts'
 import { type Life, openKnownRuns } from './known.ts'
-import type { Directory, Run, Running, StepReport } from './migration.ts'
-import { plan } from './plan.ts'
-import { asRunning, draftRun, idleRun, plannedRun, type RunRequest, unbegunRun } from './run.ts'
-import { openTurns } from './turns.ts'
+import { type Lookup, openLookup } from './lookup.ts'
+import type { Directory, Run, Running, StatementReport, StepReport } from './migration.ts'
+import { openQueue } from './queue.ts'
+import { draftRun, type RunRequest, unbegunRun } from './run.ts'
 
 /** What happens to runs, for the log. `error` is what the answer leaves out. */
 export type RunEvent =
@@ -17,19 +14,23 @@ export type RunEvent =
       readonly error?: unknown
     }
   | { readonly type: 'step'; readonly run: Run; readonly step: StepReport }
+  | { readonly type: 'statement'; readonly run: Run; readonly statement: StatementReport }
   | { readonly type: 'output'; readonly run: Run; readonly line: string }
 
-export interface Runs {
+export interface Runs extends Lookup {
   /**
    * Makes a run, when it is its turn, and gives it when it has ended well.
    *
    * @throws MigrationError why it was refused or failed; where a run was made, with `run` among the details.
    */
   start(request: RunRequest): Promise<Run>
-  /** The run `id`, alive or ended. Throws `not-found`. */
-  find(id: string): Promise<Run>
-  /** At most `limit` runs, the newest first, from below the id `before` on: those that had steps, and those that live. */
-  list(limit: number, before: string | null): Promise<{ runs: readonly Run[]; next: string | null }>
+  /**
+   * Makes a run that is answered at once: gives it as soon as it waits for its turn, has it, or has found nothing to do. From
+   * then on whatever becomes of it is found by its id, also that it was refused. `ended` is what `start` would have given.
+   *
+   * @throws MigrationError why it was refused before that.
+   */
+  submit(request: RunRequest): Promise<{ readonly run: Run; readonly ended: Promise<Run> }>
   /**
    * Ends the run `id`: it is dropped from the queue, or killed and rolled back. Gives it as it stands, which is not its end.
    *
@@ -53,26 +54,63 @@ export interface RunsOptions {
 }
 
 /** One change at a time, and beside it one rehearsal. */
-export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs {
-  const changes = openTurns()
-  const rehearsals = openTurns()
+export function openRuns(options: RunsOptions): Runs {
+  const { engine, look, now, newId } = options
   const known = openKnownRuns()
+  const lookup = openLookup(engine, known)
   const unended = new Set<Promise<unknown>>()
-  /** Whose turn it is, of the changes and of the rehearsals. */
-  let current: Life | null = null
-  let rehearsing: Life | null = null
-  const others = probeOthers(engine, now)
+  const queue = openQueue({ engine, look, now, hear })
+
+  function hear(event: RunEvent): void {
+    options.hear(event)
+    if (event.type !== 'step' && event.type !== 'statement') return
+    const life = known.live(event.run.id)
+    if (life === undefined) return
+    life.statement = event.type === 'statement' ? event.statement : null
+    for (const watcher of life.watchers) watcher(event)
+  }
 
   async function start(asked: RunRequest): Promise<Run> {
+    return await live(lifeOf(asked, 'at its end'), asked, () => {})
+  }
+
+  async function submit(asked: RunRequest): Promise<{ run: Run; ended: Promise<Run> }> {
+    const life = lifeOf(asked, 'at once')
+    const { promise: accepted, resolve: accept } = Promise.withResolvers<void>()
+    const ended = live(life, asked, accept)
+    // Nobody may wait for it; whatever it is, it has been told to the log by then.
+    ended.catch(() => {})
+    await Promise.race([accepted, ended])
+    return { run: known.find(life.run.id) ?? life.run, ended }
+  }
+
+  function lifeOf(asked: RunRequest, answered: Life['answered']): Life {
     const run = draftRun(asked, newId(), now())
-    const life: Life = { run, begunAs: asked.begunAs, stop: new AbortController() }
+    const { begunAs } = asked
+    return {
+      run,
+      begunAs,
+      answered,
+      accepted: false,
+      stop: new AbortController(),
+      watchers: new Set(),
+      statement: null,
+    }
+  }
+
+  async function live(life: Life, asked: RunRequest, accept: () => void): Promise<Run> {
     const drop = () => life.stop.abort(asked.client.reason)
     // From its beginning on it goes on without its client.
     const keep = () => asked.client.removeEventListener('abort', drop)
     asked.client.addEventListener('abort', drop)
     if (asked.client.aborted) drop()
     known.add(life)
-    const made = make(life, asked, keep)
+    const accepted = () => {
+      life.accepted = true
+      if (life.answered === 'at once') keep()
+      accept()
+    }
+    const made = queue.make(life, asked, accepted, keep)
     unended.add(made)
     try {
       const ended = await made
@@ -89,75 +127,26 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
   /** The error that is told of a run that has not ended well. */
   function ended(life: Life, error: MigrationError): MigrationError {
     const { run } = error.details
-    // What was refused before or at its turn is no run; one that somebody could have seen at work is told to its end.
-    const unbegun = run === undefined && (error.code === 'cancelled' || life.run.steps.length > 0)
-    if (!unbegun) {
-      known.end(life, (run as Run | undefined) ?? null)
+    if (run !== undefined) {
+      known.end(life, run as Run)
       return error
     }
     const told = unbegunRun(life.run, error, now())
+    // What was refused before or at its turn is no run; one that somebody knows of, or could have seen at work, is told to its end.
+    const promised = life.accepted && life.answered === 'at once'
+    if (!promised && error.code !== 'cancelled' && life.run.steps.length === 0) {
+      known.drop(life, told)
+      return error
+    }
     known.end(life, told)
+    hear({ type: 'ended', run: told, error })
     return new MigrationError(error.code, error.message, { ...error.details, run: told }, { cause: error.cause })
-  }
-
-  async function make(life: Life, asked: RunRequest, begin: () => void): Promise<Run> {
-    const { request, manner } = asked
-    const rehearsed = manner === 'rehearsal'
-    const turns = rehearsed ? rehearsals : changes
-    // What has nothing to do needs no turn, and is in nobody's way; while a run is made, only its turn can tell.
-    const quiet = manner === 'plan' || (turns.free() && (rehearsed || (await engine.running()) === null))
-    const seen = quiet ? await see() : null
-    if (seen !== null && request.kind !== 'restore') {
-      const steps = plan(seen.directory, seen.history, request)
-      const at = currentOf(seen.history.applied)
-      if (manner === 'plan') return plannedRun(life.run, at, steps, now())
-      if (steps.length === 0) return idleRun(life.run, at, now())
-    }
-    const waits = !turns.free()
-    const end = await turns.take(asked.waitMs, life.stop.signal)
-    const holder = () => (rehearsed ? rehearsing : current)
-    if (end === null) throw await inProgress(engine, holder, rehearsed)
-    if (rehearsed) rehearsing = life
-    else current = life
-    try {
-      const left = Math.max(0, asked.waitMs - (now().getTime() - Date.parse(life.run.createdAt)))
-      const execution = { engine, life, asked, begin, hear, now, see, waitMs: left, seen: waits ? null : seen }
-      return await execute(execution).catch(async (error: unknown) => {
-        if (error instanceof MigrationError && error.code === 'change-in-progress')
-          throw await inProgress(engine, () => (holder() === life ? null : holder()), rehearsed)
-        throw error
-      })
-    } finally {
-      if (rehearsed) rehearsing = null
-      else current = null
-      others.forget()
-      end()
-    }
-  }
-
-  async function see() {
-    const [directory, history] = await Promise.all([look(), engine.read('patient')])
-    return { directory, history }
-  }
-
-  async function find(id: string): Promise<Run> {
-    const run = known.find(id) ?? (await engine.run(id))
-    if (run !== null) return run
-    throw new MigrationError('not-found', `there is no run ${id.slice(0, 40)}; GET /runs lists them`)
-  }
-
-  async function list(limit: number, before: string | null): Promise<{ runs: readonly Run[]; next: string | null }> {
-    const alive = known.alive().flatMap(({ run }) => (before === null || run.id < before ? run : []))
-    const recorded = (await engine.runs(limit + 1, before)).filter(({ id }) => known.live(id) === undefined)
-    const all = [...alive, ...recorded].sort((a, b) => (a.id < b.id ? 1 : -1))
-    const runs = all.slice(0, limit)
-    return { runs, next: all.length > limit ? (runs.at(-1)?.id ?? null) : null }
   }
 
   async function cancel(id: string, by: string, may: (begunAs: string) => boolean): Promise<Run> {
     const life = known.live(id)
     if (life === undefined) {
-      const { status } = await find(id)
+      const { status } = await lookup.find(id)
       if (status === 'running')
         throw new MigrationError('change-in-progress', `run ${id} is one of another server; ask that one`)
       throw new MigrationError('run-ended', `run ${id} has ended already: it is ${status}`)
@@ -174,13 +163,9 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     return life.run
   }
 
-  async function running(): Promise<Running | null> {
-    return current?.run.startedAt ? asRunning(current.run) : await others.running()
-  }
-
   async function close(graceMs: number): Promise<void> {
     const reason = new MigrationError('shutting-down', 'the server is shutting down; post again when it is back')
-    for (const turns of [changes, rehearsals]) turns.close(reason)
+    queue.close(reason)
     const killed = new MigrationError(
       'shutting-down',
       'the server had to shut down before the run was over; it was killed and rolled back',
@@ -192,5 +177,5 @@ export function openRuns({ engine, look, now, newId, hear }: RunsOptions): Runs 
     clearTimeout(timer)
   }
 
-  return { start, find, list, cancel, running, close }
+  return { ...lookup, start, submit, cancel, running: queue.running, close }
 }

@@ -3,11 +3,12 @@ export interface Turns {
   /** Whether a turn could be had at once. */
   free(): boolean
   /**
-   * Resolves when it is the caller's turn, with the function that ends it; with `null` when `waitMs` was over before.
+   * Resolves when it is the caller's turn, with the function that ends it; with `null` when `waitMs` was over before. Calls
+   * `queued` when it has to wait.
    *
    * @throws the reason of `signal` when that is aborted first.
    */
-  take(waitMs: number, signal: AbortSignal): Promise<(() => void) | null>
+  take(waitMs: number, signal: AbortSignal, queued: () => void): Promise<(() => void) | null>
   /** Refuses all who wait, and all who come. */
   close(reason: Error): void
 }
@@ -38,7 +39,7 @@ export function openTurns(): Turns {
 
   return {
     free: () => !taken && closed === null,
-    take(waitMs, signal) {
+    take(waitMs, signal, queued) {
       if (closed !== null) return Promise.reject(closed)
       if (signal.aborted) return Promise.reject(signal.reason)
       if (!taken) {
@@ -67,6 +68,7 @@ export function openTurns(): Turns {
         const timer = setTimeout(() => waiting.begin(null), waitMs)
         signal.addEventListener('abort', gone)
         queue.push(waiting)
+        queued()
       })
     },
     close(reason) {

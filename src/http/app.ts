@@ -19,11 +19,17 @@ import { backupRoutes } from './backups.ts'
 import { refuseBodies } from './body.ts'
 import { changeRoutes } from './changes.ts'
 import { describeRoutes, documentationRoutes } from './documentation.ts'
+import { tagAnswers } from './etag.ts'
+import { eventRoutes } from './events.ts'
+import { linkRoutes } from './links.ts'
 import { logRequests } from './log.ts'
+import { type Metrics, metricsRoutes } from './metrics.ts'
 import { migrationRoutes } from './migrations.ts'
 import { probeRoutes } from './probes.ts'
 import { answerBareProblem, answerProblem } from './problem.ts'
 import { runRoutes } from './run-routes.ts'
+import { schemaRoutes } from './schema.ts'
+import { secureAnswers } from './security.ts'
 import { refuseUnknown } from './unknown.ts'
 
 export interface AppOptions extends AuthOptions {
@@ -36,6 +42,9 @@ export interface AppOptions extends AuthOptions {
   readonly closing: () => boolean
   readonly newId: () => string
   readonly version: string
+  readonly metrics: Metrics
+  /** Why the migration at start has failed. */
+  readonly startFailure: () => MigrationError | null
   readonly log: FastifyBaseLogger
 }
 
@@ -83,7 +92,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => (body) => `${JSON.stringify(body)}\n`)
   app.setReplySerializer((body) => `${JSON.stringify(body)}\n`)
   answerHeaders(app, options.closing)
-  logRequests(app)
+  await secureAnswers(app)
+  tagAnswers(app)
+  logRequests(app, options.metrics)
   refuseUnknown(app)
   refuseMalformed(app)
   const { corsOrigins } = options
@@ -101,8 +112,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   migrationRoutes(app, options)
   changeRoutes(app, options.runs)
   runRoutes(app, options.runs)
+  eventRoutes(app, options.runs)
   backupRoutes(app, options)
+  schemaRoutes(app, options.engine)
+  linkRoutes(app, options.version)
   probeRoutes(app, options)
+  metricsRoutes(app, options)
   await documentationRoutes(app)
   await app.ready()
   return app
@@ -114,7 +129,7 @@ function wellFormed(id: string | string[] | undefined): string | undefined {
 
 function answerHeaders(app: FastifyInstance, closing: () => boolean): void {
   app.addHook('onRequest', async (request, reply) => {
-    reply.header('X-Request-Id', request.id).header('X-Content-Type-Options', 'nosniff')
+    reply.header('X-Request-Id', request.id)
   })
   // An idle keep-alive connection would hold up the close for as long as the client likes.
   app.addHook('onSend', async (_, reply) => {

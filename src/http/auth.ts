@@ -25,6 +25,8 @@ declare module 'fastify' {
     readonly role?: Role | 'open'
     /** Answers whatever `Host` says, and is not logged at `info`. */
     readonly probe?: boolean
+    /** Is asked every few seconds, and not logged at `info`. */
+    readonly scraped?: boolean
   }
   interface FastifyRequest {
     /** Who asks: the name of the token, else its role; `anonymous` where there are no tokens. */

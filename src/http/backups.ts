@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
 import type { Runs } from '../core/runs.ts'
-import { number, runRequest, told } from './change.ts'
+import { accepted, answerRun, number, preferHeader, runRequest } from './change.ts'
+import { notModified } from './etag.ts'
 import { answer, Backup, integer, problems, Run as RunSchema } from './schemas.ts'
 
 interface Restore {
@@ -17,6 +18,7 @@ const list = {
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
     200: answer('The backups', { 'application/json': Type.Object({ backups: Type.Array(Backup) }) }),
+    ...notModified,
     ...problems(400, 401, 403, 503),
   },
 }
@@ -26,6 +28,7 @@ const restore = {
   description:
     'Whole or not at all, with a backup of its own before it. The log and the runs made since are carried over; `rowCounts` tells what of each table is lost. Whoever has the database open sees the restored state.',
   tags: ['backups'],
+  headers: preferHeader,
   params: Type.Object({ name: Type.String({ pattern: '^[^./\\\\][^/\\\\]*$', description: 'Its name' }) }),
   querystring: Type.Object(
     {
@@ -36,6 +39,7 @@ const restore = {
   ),
   response: {
     200: answer('The run, which has ended well', { 'application/json': RunSchema, 'text/plain': Type.String() }),
+    202: accepted,
     ...problems(400, 401, 403, 404, 409, 412, 422, 500, 503, 507),
   },
 }
@@ -49,7 +53,7 @@ export function backupRoutes(app: FastifyInstance, { engine, runs }: { engine: E
     async (request, reply) => {
       const { from, wait } = request.query
       const asked = { kind: 'restore', backup: request.params.name, from: number(from) } as const
-      return told(request, reply, await runs.start(runRequest(request, reply, asked, 'earnest', number(wait) ?? 0)))
+      return answerRun(runs, runRequest(request, reply, asked, 'earnest', number(wait) ?? 0), request, reply)
     },
   )
 }

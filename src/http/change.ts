@@ -1,8 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import { MigrationError } from '../core/errors.ts'
 import type { Run } from '../core/migration.ts'
 import type { Request } from '../core/plan.ts'
 import type { RunRequest } from '../core/run.ts'
+import type { Runs } from '../core/runs.ts'
+import { preferencesOf } from './prefer.ts'
+import { answer, Run as RunSchema } from './schemas.ts'
 import { vary } from './vary.ts'
 
 const MOST_WAIT = 3600
@@ -38,10 +43,28 @@ function clientOf({ raw }: FastifyReply): AbortSignal {
   return gone.signal
 }
 
+/** Makes the run that is asked for and answers: when it has ended, or at once for a client that prefers that. */
+export async function answerRun(
+  runs: Runs,
+  asked: RunRequest,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<Run | FastifyReply> {
+  const { respondAsync, waitSeconds } = preferencesOf(request)
+  // A plan is made at once anyway.
+  if (!respondAsync || asked.manner === 'plan') return told(request, reply, await runs.start(asked))
+  const { run, ended } = await runs.submit(asked)
+  const early = waitSeconds > 0 ? await Promise.race([ended, delay(waitSeconds * 1000, null, { ref: false })]) : null
+  if (early !== null) return told(request, reply, early)
+  reply.code(202).header('Location', `/runs/${run.id}`).header('Preference-Applied', 'respond-async')
+  return told(request, reply, run)
+}
+
 /** The run as JSON, or as the lines that a person reads. */
-export function told(request: FastifyRequest, reply: FastifyReply, run: Run): Run | FastifyReply {
+function told(request: FastifyRequest, reply: FastifyReply, run: Run): Run | FastifyReply {
   vary(reply, 'Accept')
   if (request.type(['application/json', 'text/plain']) !== 'text/plain') return run
+  if (reply.statusCode === 202) return reply.type('text/plain; charset=utf-8').send(`${run.id} ${run.status}\n`)
   const shown = (status: string) => status === 'done' || status === 'recorded' || run.status === 'planned'
   const lines = run.steps.filter(({ status }) => shown(status))
   return reply.type('text/plain; charset=utf-8').send(lines.map(({ id, name }) => `${id} ${name}\n`).join(''))
@@ -50,4 +73,29 @@ export function told(request: FastifyRequest, reply: FastifyReply, run: Run): Ru
 /** The pattern of the schema has let whole numbers through only. */
 export function number(text: string | undefined): number | null {
   return text === undefined ? null : Number(text)
+}
+
+/** The header by which a client says that it would rather be answered at once. */
+export const preferHeader = Type.Object({
+  prefer: Type.Optional(
+    Type.String({
+      description:
+        '`respond-async` (RFC 7240): answer with 202 as soon as the run is accepted; with `wait=SECONDS` beside it, only if it has not ended by then',
+    }),
+  ),
+})
+
+/** The answer to who prefers `respond-async`. */
+export const accepted = {
+  ...answer(
+    'The run as it stands: it waits for its turn or has it, and goes on by itself. GET its Location for its end',
+    {
+      'application/json': RunSchema,
+      'text/plain': Type.String({ description: 'Its id and its status' }),
+    },
+  ),
+  headers: {
+    Location: Type.String({ description: 'Where it is found' }),
+    'Preference-Applied': Type.String({ description: '`respond-async`' }),
+  },
 }

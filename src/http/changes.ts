@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { MigrationError } from '../core/errors.ts'
 import type { Request } from '../core/plan.ts'
 import type { Runs } from '../core/runs.ts'
-import { number, runRequest, told } from './change.ts'
+import { accepted, answerRun, number, preferHeader, runRequest } from './change.ts'
 import { answer, flag, integer, problems, Run as RunSchema, requiredInteger } from './schemas.ts'
 
 interface Query {
@@ -34,6 +34,7 @@ const answers = {
       description: 'A line for each step that was done: `0 init_db`',
     }),
   }),
+  202: accepted,
   ...problems(400, 401, 403, 409, 412, 422, 500, 503, 507),
 }
 
@@ -41,6 +42,7 @@ const migrate = {
   summary: 'Apply what is pending',
   description: 'Each migration is a transaction of its own. Safe to repeat: what is applied is not applied again.',
   tags: ['changes'],
+  headers: preferHeader,
   querystring: Type.Object(
     { target: integer('Apply up to and with this id'), ...common },
     { additionalProperties: false },
@@ -52,6 +54,7 @@ const rollback = {
   summary: 'Undo what was applied last',
   description: 'Say `target` in automation: a repeated `steps` undoes more.',
   tags: ['changes'],
+  headers: preferHeader,
   querystring: Type.Object(
     {
       steps: integer('How many migrations to undo; 1 unless target is given'),
@@ -67,6 +70,7 @@ const baseline = {
   summary: 'Record migrations as applied without running them',
   description: 'For a database that has the schema already and no history yet.',
   tags: ['changes'],
+  headers: preferHeader,
   querystring: Type.Object(
     { target: requiredInteger('The last id that the database already has'), from, wait, dryRun },
     { additionalProperties: false },
@@ -78,6 +82,7 @@ const repair = {
   summary: 'Record what the files of changed migrations are now',
   description: 'For applied migrations whose files were edited on purpose. Runs nothing of them.',
   tags: ['changes'],
+  headers: preferHeader,
   querystring: Type.Object({ from, wait, dryRun }, { additionalProperties: false }),
   response: answers,
 }
@@ -89,7 +94,7 @@ const MIGRATE_WAIT = 30
 export function changeRoutes(app: FastifyInstance, runs: Runs): void {
   const post = (path: string, schema: object, role: 'migrate' | 'admin', asked: (query: Query) => Request) =>
     app.post<{ Querystring: Query }>(path, { schema, config: { role } }, async (request, reply) =>
-      told(request, reply, await runs.start(changeRequest(request, reply, asked(request.query)))),
+      answerRun(runs, changeRequest(request, reply, asked(request.query)), request, reply),
     )
   post('/migrate', migrate, 'migrate', (query) => ({
     kind: 'migrate',

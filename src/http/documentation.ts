@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import { DOCUMENTATION_CSP } from './security.ts'
 
 const config = { role: 'open' } as const
 
@@ -44,6 +45,6 @@ export async function documentationRoutes(app: FastifyInstance): Promise<void> {
     scope.addHook('onRoute', (route) => {
       route.config = { ...route.config, ...config }
     })
-    await scope.register(swaggerUi, { routePrefix: '/docs' })
+    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCUMENTATION_CSP })
   })
 }

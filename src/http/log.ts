@@ -1,16 +1,25 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Metrics } from './metrics.ts'
 import { tellable } from './problem.ts'
 
 /** A line for each request when its connection is done with it, also where the client has left before the answer. */
-export function logRequests(app: FastifyInstance): void {
+export function logRequests(app: FastifyInstance, metrics: Metrics): void {
   app.decorateRequest('problem', null)
   app.addHook('onRequest', async (request, reply) => {
-    reply.raw.once('close', () => logRequest(request, reply, request.log))
+    reply.raw.once('close', () => {
+      logRequest(request, reply, request.log)
+      const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_LEFT
+      metrics.observe(request.method, request.routeOptions.url ?? 'none', status, reply.elapsedTime / 1000)
+    })
   })
 }
 
+/** No status of HTTP's, but what proxies call it in their logs. */
+const CLIENT_LEFT = 499
+
 function logRequest(request: FastifyRequest, reply: FastifyReply, log: FastifyBaseLogger): void {
-  const level = request.routeOptions.config.probe === true ? 'debug' : 'info'
+  const { probe, scraped } = request.routeOptions.config
+  const level = probe || scraped ? 'debug' : 'info'
   const { method, actor, ip, problem } = request
   const url = tellable(request.url)
   const durationMs = Math.round(reply.elapsedTime * 1000) / 1000

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { Directory } from '../core/migration.ts'
 import { type CurrentStatus, MIGRATION_STATES, type MigrationState, type MigrationStatus } from '../core/status.ts'
+import { notModified, tagOf } from './etag.ts'
 import { answer, MigrationSource, Migrations, problems } from './schemas.ts'
 import { vary } from './vary.ts'
 
@@ -36,7 +36,7 @@ const list = {
       'application/json': Migrations,
       'text/plain': Type.String(),
     }),
-    304: { description: 'Not changed since the ETag of If-None-Match' },
+    ...notModified,
     ...problems(400, 401, 403, 503),
   },
 }
@@ -53,6 +53,7 @@ const one = {
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
     200: answer('The migration', { 'application/json': MigrationSource }),
+    ...notModified,
     ...problems(400, 401, 403, 404, 503),
   },
 }
@@ -92,8 +93,7 @@ function representation() {
     const key = `${text} ${only ?? ''}`
     const { body, etag } = made.get(key) ?? tagged(text ? lines(current, only) : json(current, only))
     made.set(key, { body, etag })
-    vary(reply, 'Accept').header('ETag', etag).header('Cache-Control', 'no-cache')
-    if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
+    vary(reply, 'Accept').header('ETag', etag)
     reply.type(text ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8')
     // Made already: the serializer is for objects.
     return reply.serializer((made: unknown) => made as string).send(body)
@@ -101,16 +101,7 @@ function representation() {
 }
 
 function tagged(body: string): { body: string; etag: string } {
-  return {
-    body,
-    etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`,
-  }
-}
-
-/** RFC 9110, section 13.1.2: a list of tags compared weakly, or `*`. */
-function matches(header: string | undefined, etag: string): boolean {
-  const tags = header?.split(',') ?? []
-  return tags.some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
+  return { body, etag: tagOf(body) }
 }
 
 function json({ status, running, stale }: CurrentStatus, only: MigrationState | undefined): string {

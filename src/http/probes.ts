@@ -9,6 +9,8 @@ export interface ProbeRoutes {
   readonly engine: Engine
   readonly status: () => Promise<CurrentStatus>
   readonly closing: () => boolean
+  /** Why the migration at start has failed. */
+  readonly startFailure: () => MigrationError | null
 }
 
 const REASONS = [
@@ -66,14 +68,14 @@ const readyz = {
 }
 
 /** `GET /livez` and `GET /readyz`. */
-export function probeRoutes(app: FastifyInstance, { engine, status, closing }: ProbeRoutes): void {
+export function probeRoutes(app: FastifyInstance, { engine, status, closing, startFailure }: ProbeRoutes): void {
   app.get('/livez', { schema: livez, config }, async () => ({ status: 'ok' }))
   app.get<{ Querystring: { schema?: 'current' } }>('/readyz', { schema: readyz, config }, async ({ query }, reply) => {
     const available = async () => {
       await engine.check()
       return null
     }
-    const current = async () => outdated(await status())
+    const current = async () => outdated(await status(), startFailure())
     const reason = closing()
       ? SHUTTING_DOWN
       : ((await unlessUnavailable(available, 'may be locked')) ??
@@ -101,7 +103,7 @@ async function unlessUnavailable(
   }
 }
 
-function outdated({ status }: CurrentStatus): NotReady | null {
+function outdated({ status }: CurrentStatus, failure: MigrationError | null): NotReady | null {
   const [problem] = status.problems
   if (status.state === 'invalid') return { reason: 'invalid-migrations', detail: problem?.message ?? '' }
   if (status.state === 'conflict') return { reason: 'conflict', detail: problem?.message ?? '' }
@@ -113,7 +115,7 @@ function outdated({ status }: CurrentStatus): NotReady | null {
   if (status.state === 'pending')
     return {
       reason: 'schema-pending',
-      detail: `${status.pending} migrations are pending`,
+      detail: `${status.pending} migrations are pending${failure ? `; the migration at start has failed: ${failure.message}` : ''}`,
     }
   return null
 }

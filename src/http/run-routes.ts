@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { MigrationError } from '../core/errors.ts'
 import type { Runs } from '../core/runs.ts'
 import { number } from './change.ts'
+import { notModified } from './etag.ts'
 import { answer, integer, problems, RunList, Run as RunSchema } from './schemas.ts'
 
 const MOST_RUNS = 100
@@ -27,7 +28,11 @@ const list = {
     },
     { additionalProperties: false },
   ),
-  response: { 200: answer('A page of runs', { 'application/json': RunList }), ...problems(400, 401, 403, 503) },
+  response: {
+    200: answer('A page of runs', { 'application/json': RunList }),
+    ...notModified,
+    ...problems(400, 401, 403, 503),
+  },
 }
 
 const one = {
@@ -35,7 +40,11 @@ const one = {
   tags: ['runs'],
   params,
   querystring: none,
-  response: { 200: answer('The run', { 'application/json': RunSchema }), ...problems(400, 401, 403, 404, 503) },
+  response: {
+    200: answer('The run', { 'application/json': RunSchema }),
+    ...notModified,
+    ...problems(400, 401, 403, 404, 503),
+  },
 }
 
 const cancel = {

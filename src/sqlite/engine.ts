@@ -89,6 +89,7 @@ export function sqliteEngine(
     read: record.read,
     warm,
     running: async () => record.now().running(),
+    schema: async () => await record.ask((reader) => reader.schema()),
     keptDown: async (id) => await record.ask((reader) => reader.keptDown(id)),
     execute: (order, decide, conduct) =>
       conducted(order, conduct, {

@@ -1,8 +1,9 @@
 import type { Conduct, Order, Outcome } from '../core/engine.ts'
 import { errorFrom, MigrationError } from '../core/errors.ts'
+import type { StatementReport, StepReport } from '../core/migration.ts'
 import { reportOf, setReport } from '../core/outcome.ts'
 import type { Assignment, FromRunner, Known, RunnerResult, ToRunner } from './messages.ts'
-import { type LastStatement, neverBegan, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
+import { neverBegan, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
 import type { RunnerProcess } from './runner-process.ts'
 
 export interface Execution {
@@ -113,7 +114,7 @@ async function attend(
   const { steps } = words
   const reports = steps.map((step) => reportOf(step))
   conduct.hear({ type: 'begun', startedAt, from, steps: [...reports] })
-  let place: LastStatement | null = null
+  let place: StatementReport | null = null
   for (;;) {
     const message = await runner.next()
     if (message.type === 'result') {
@@ -122,7 +123,10 @@ async function attend(
       if (!recorded) complete(words, { startedAt, from, before, backup, reports: result.steps, error }, result)
       return outcomeOf(result)
     }
-    if (message.type === 'statement') place = message
+    if (message.type === 'statement' && isLater(message.statement, reports, place)) {
+      place = message.statement
+      conduct.hear({ type: 'statement', statement: place })
+    }
     if (message.type === 'step') {
       place = null
       setReport(reports, message.step)
@@ -134,6 +138,11 @@ async function attend(
     const error = where(reason, steps, reports, place)
     return outcomeOf(await settle(words, { startedAt, from, before, backup, reports, error }))
   }
+}
+
+/** Statements come over two channels: what the slower one brings may be over by then. */
+function isLater({ id, n }: StatementReport, reports: readonly StepReport[], last: StatementReport | null): boolean {
+  return reports.some((step) => step.id === id && step.status === 'running') && n > (last?.n ?? 0)
 }
 
 /** What would be wrong with a run that has told its end. */

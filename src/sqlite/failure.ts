@@ -63,7 +63,7 @@ function worded(thrown: unknown): string {
 export function stepFailure(
   error: unknown,
   step: { id: number; name: string; direction: string; file: string | null },
-  place: { line?: number; text?: string } = {},
+  place: { line?: number | null; text?: string } = {},
 ): MigrationError {
   const cause = failure(error, 'migration-failed')
   const details: Omit<RunError, 'code' | 'message'> = {

@@ -3,10 +3,14 @@ import { MigrationError } from '../core/errors.ts'
 import { skipTrivia } from '../core/sql.ts'
 import { actsWhenCompiled, type Rules, refusal } from './statement.ts'
 
-/** A statement of a script: the how-manieth, where it begins (line from 1) and its first 200 characters. */
+/** How many characters of a statement are told: it may hold data. */
+export const STATEMENT_LENGTH = 200
+
+/** A statement: the how-manieth, where in the script it begins (line from 1) and its first characters. */
 export interface Place {
   readonly n: number
-  readonly line: number
+  /** `null` in a code module. */
+  readonly line: number | null
   readonly text: string
 }
 
@@ -53,6 +57,8 @@ export class Watched {
   #count = 0
   #start = 0
   #end = 0
+  /** A place in the script and its line, further up than any that is asked for next. */
+  #mark = { offset: 0, line: 1 }
   #last = ''
   /** A refused statement may have changed the connection when it was compiled: it must not be used again. */
   spoiled = false
@@ -149,20 +155,23 @@ export class Watched {
   }
 
   #stop(reason: string): never {
-    const line = this.#script === null ? null : this.#lineAt(this.#start)
+    const line = this.#lineAt(this.#start)
     this.refused = new MigrationError('forbidden-statement', reason, { line, statement: shorten(this.#last) })
     throw this.refused
   }
 
-  #lineAt(offset: number): number {
-    let line = 1
-    const script = this.#script ?? ''
-    for (let at = script.indexOf('\n'); at !== -1 && at < offset; at = script.indexOf('\n', at + 1)) line += 1
+  /** Counts on from the place that was asked for last: a script may have a hundred thousand statements. */
+  #lineAt(offset: number): number | null {
+    if (this.#script === null) return null
+    let { line } = this.#mark
+    let at = this.#script.indexOf('\n', this.#mark.offset)
+    for (; at !== -1 && at < offset; at = this.#script.indexOf('\n', at + 1)) line += 1
+    this.#mark = { offset, line }
     return line
   }
 }
 
-/** A statement's first 200 characters: it may hold data. */
+/** A statement's first characters. */
 export function shorten(text: string): string {
-  return text.slice(skipTrivia(text, 0)).trimEnd().slice(0, 200)
+  return text.slice(skipTrivia(text, 0)).trimEnd().slice(0, STATEMENT_LENGTH)
 }

@@ -1,6 +1,6 @@
 import Sqlite, { type Database } from 'better-sqlite3'
 import type { RowCount } from '../core/migration.ts'
-import { shadowTables } from './schema-changes.ts'
+import { shadowTables } from './live-schema.ts'
 import { OURS } from './tables.ts'
 
 /** The rows of each table of the user's, by its name. */

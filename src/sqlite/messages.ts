@@ -1,6 +1,6 @@
 import type { Order } from '../core/engine.ts'
 import type { RunError } from '../core/errors.ts'
-import type { RowCount, SchemaChanges, Step, StepReport } from '../core/migration.ts'
+import type { RowCount, SchemaChanges, StatementReport, Step, StepReport } from '../core/migration.ts'
 
 /** Where backups are kept, and how many; 0 = none are made. */
 export interface BackupPlace {
@@ -92,7 +92,7 @@ export type FromRunner =
       readonly backup: string | null
     }
   | { readonly type: 'step'; readonly step: StepReport }
-  | { readonly type: 'statement'; readonly line: number; readonly text: string }
+  | { readonly type: 'statement'; readonly statement: StatementReport }
   | ({ readonly type: 'result' } & Told)
   | { readonly type: 'swept' }
   | { readonly type: 'refused'; readonly error: RunError }

@@ -12,6 +12,7 @@ import { Ledger } from './ledger.ts'
 import type { Assignment, FromRunner, RunnerResult, RunRow, Told } from './messages.ts'
 import { Migrator } from './migrator.ts'
 import { functionOf } from './module.ts'
+import type { Progress } from './progress.ts'
 import { recordSteps } from './recorded.ts'
 import { recordBegin, recordEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
@@ -20,14 +21,17 @@ import { establish, examine, OURS } from './tables.ts'
 
 type Say = (message: FromRunner) => void
 
-/** The most statements told in a second. */
-const TOLD_A_SECOND = 10
+/** To whom a run tells how it goes along: its server by messages, and the watchdog by shared memory. */
+export interface Telling {
+  readonly say: Say
+  readonly progress: Progress
+}
 
 /** Makes the run. Throws what kept it from beginning; what happens to its steps is in the result. */
 export async function performRun(
   claimed: Claimed,
   { run, steps, backups }: Assignment & { type: 'run' },
-  say: Say,
+  telling: Telling,
 ): Promise<Told> {
   let db = openForRun(claimed)
   try {
@@ -42,9 +46,9 @@ export async function performRun(
     })
     backup?.publish()
     const before = objectsOf(db)
-    say({ type: 'begun', startedAt, from, before, backup: backup?.name ?? null })
+    telling.say({ type: 'begun', startedAt, from, before, backup: backup?.name ?? null })
     const works = steps.map(workOf)
-    const { steps: reports, error } = withoutRoom(db, notRun) ?? executeAll(db, works, run, say)
+    const { steps: reports, error } = withoutRoom(db, notRun) ?? executeAll(db, works, run, telling)
     if (error !== null) db = openAnew(db, claimed)
     const kept = backup?.settle(db, reports.some(hasHappened)) ?? null
     const end: RunnerResult = {
@@ -104,24 +108,23 @@ export function executeAll(
   db: Database,
   works: readonly Work[],
   run: RunRow,
-  say: Say,
+  { say, progress }: Telling,
   onStatement: NonNullable<RunOptions['onStatement']> = () => {},
 ): RunResult {
   if (run.kind === 'baseline' || run.kind === 'repair') {
     return recordSteps(db, run.id, run.kind, works, (step) => say({ type: 'step', step }))
   }
-  const told: number[] = []
   return new Migrator(db, { log: () => {} }).run(works, {
     runId: run.id,
     atomic: run.atomic,
-    onStep: (step) => say({ type: 'step', step }),
-    onStatement: (work, statement) => {
-      onStatement(work, statement)
-      const now = performance.now()
-      if (told.length >= TOLD_A_SECOND && now - (told[0] ?? 0) < 1000) return
-      if (told.push(now) > TOLD_A_SECOND) told.shift()
-      const { line, text } = statement.place()
-      say({ type: 'statement', line, text })
+    onStep: (step) => {
+      if (step.status === 'running') progress.begin()
+      say({ type: 'step', step })
+    },
+    onStatement: (work, watched) => {
+      onStatement(work, watched)
+      const statement = progress.note(work.id, watched.place())
+      if (statement !== null) say({ type: 'statement', statement })
     },
   })
 }

@@ -1,20 +1,14 @@
 import { errorFrom, MigrationError, type RunError } from '../core/errors.ts'
-import type { Step, StepReport } from '../core/migration.ts'
+import type { StatementReport, Step, StepReport } from '../core/migration.ts'
 import type { FromRunner } from './messages.ts'
 import type { Ended } from './runner-process.ts'
-
-/** What a runner told last of where it was. */
-export interface LastStatement {
-  readonly line: number
-  readonly text: string
-}
 
 /** The error of a run that was ended, with the place where it was. */
 export function where(
   error: MigrationError,
   steps: readonly Step[],
   reports: readonly StepReport[],
-  place: LastStatement | null,
+  place: StatementReport | null,
 ): RunError {
   const running = reports.find(({ status }) => status === 'running')
   if (running === undefined) return error.toJSON()

@@ -8,6 +8,7 @@ import { endOfDead } from './dead-runs.ts'
 import { failure } from './failure.ts'
 import { historyOf, NOTHING } from './history.ts'
 import { Ledger } from './ledger.ts'
+import { schemaSql } from './live-schema.ts'
 import { heldSince, isLocked } from './lock.ts'
 import { readBack } from './read-back.ts'
 import { type RunRecord, runOf, runRecords } from './run-record.ts'
@@ -40,6 +41,11 @@ export class RecordReader {
   /** The down SQL that the log kept for migration `id`. */
   keptDown(id: number): string | null {
     return this.#asking((db) => new Ledger(db).keptDown(id), null)
+  }
+
+  /** The SQL of the user's schema, as it was committed last. */
+  schema(): string[] {
+    return this.#asking((db) => db.transaction(() => schemaSql(db))(), [])
   }
 
   /** The run that holds the lock. */

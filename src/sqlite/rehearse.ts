@@ -7,15 +7,15 @@ import { type Claimed, openAnew, openForRun } from './connection.ts'
 import { copyDatabase, copyFailure, openToRead } from './copy.ts'
 import { Ledger } from './ledger.ts'
 import { compareCounts, countRows } from './loss.ts'
-import type { Assignment, FromRunner, RunnerResult } from './messages.ts'
-import { begin, executeAll, workOf } from './perform.ts'
+import type { Assignment, RunnerResult } from './messages.ts'
+import { begin, executeAll, type Telling, workOf } from './perform.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 
 /** Makes the run with a copy of the database, which is gone afterwards. `claimed` is the copy. */
 export async function performRehearsal(
   claimed: Claimed,
   { run, steps, source }: Assignment & { type: 'rehearse' },
-  say: (message: FromRunner) => void,
+  telling: Telling,
 ): Promise<RunnerResult> {
   removeDatabase(claimed.database)
   let db: Database | null = null
@@ -25,9 +25,9 @@ export async function performRehearsal(
     const from = begin(db, null, () => {})
     const clock = startClock()
     const [before, rows] = [objectsOf(db), countRows(db)]
-    say({ type: 'begun', startedAt: clock.startedAt, from, before, backup: null })
+    telling.say({ type: 'begun', startedAt: clock.startedAt, from, before, backup: null })
     const named = new Names(rows.keys())
-    const { steps: reports, error } = executeAll(db, steps.map(workOf), run, say, (work, { text }) =>
+    const { steps: reports, error } = executeAll(db, steps.map(workOf), run, telling, (work, { text }) =>
       named.hear(work, text),
     )
     const times = clock.stop()

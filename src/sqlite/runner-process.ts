@@ -1,9 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { extname } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import type { StatementReport } from '../core/migration.ts'
+import { STATEMENT_LENGTH } from './guard.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
 import { openOutput } from './output.ts'
+import { STATEMENTS_FD } from './watchdog.ts'
 
 /** A runner as its parent sees it. */
 export interface RunnerProcess {
@@ -30,7 +35,7 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
   const child = fork(entry, [String(process.pid)], {
     env: { ...environment },
     execArgv: [],
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
     // A process group of its own: a signal to the server's does not reach it, and one to its own reaches its children.
     detached: true,
   })
@@ -73,6 +78,17 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
+/** What the watchdog has written; `null` for anything else: a module can write there too. */
+function statementFrom(text: string): StatementReport | null {
+  try {
+    const { id, n, line, text: statement, elapsedMs } = JSON.parse(text)
+    if (![id, n, line ?? 0, elapsedMs].every(Number.isInteger) || typeof statement !== 'string') return null
+    return { id, n, line, text: statement.slice(0, STATEMENT_LENGTH), elapsedMs }
+  } catch {
+    return null
+  }
+}
+
 /** Messages in their order, kept until they are asked for. */
 function openInbox(child: ChildProcess, gone: Promise<Ended>): () => Promise<FromRunner | Ended> {
   const waiting: (FromRunner | Ended)[] = []
@@ -82,6 +98,15 @@ function openInbox(child: ChildProcess, gone: Promise<Ended>): () => Promise<Fro
     wake?.()
   }
   child.on('message', (message) => put(message as FromRunner))
+  const statements = child.stdio[STATEMENTS_FD]
+  if (statements instanceof Readable) {
+    // A runner that is killed cuts it off, and what it was in the middle of is of no interest.
+    statements.on('error', () => {})
+    createInterface(statements).on('line', (line) => {
+      const statement = statementFrom(line)
+      if (statement !== null) put({ type: 'statement', statement })
+    })
+  }
   void gone.then(put)
   return async () => {
     while (waiting.length === 0) await new Promise<void>((resolve) => (wake = resolve))

@@ -12,10 +12,11 @@ import { failure } from './failure.ts'
 import { takeLock } from './lock.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
 import { performRun } from './perform.ts'
+import { Progress } from './progress.ts'
 import { performRehearsal } from './rehearse.ts'
 import { performRestore } from './restore.ts'
 import { settleRun } from './settle.ts'
-import { dieWith } from './watchdog.ts'
+import { watchOver } from './watchdog.ts'
 
 const POLL_MS = 20
 /** Another server that looks whether the lock is held has it for a moment: that must not look like a run. */
@@ -26,7 +27,8 @@ let claim: (Claimed & { readonly lock: Disposable }) | null = null
 // Out of the reach of modules: what is sent is believed.
 const send = process.send?.bind(process)
 delete process.send
-dieWith(Number(process.argv[2]))
+const progress = new Progress()
+watchOver(Number(process.argv[2]), progress.memory)
 // Ctrl-C and some supervisors signal every process of the group; how long a run may go on is the server's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // The parent has ended while this process was idle; a busy one is ended by the watchdog.
@@ -48,9 +50,9 @@ async function answer(message: ToRunner): Promise<void> {
 async function act(message: Exclude<ToRunner, { type: 'claim' }>): Promise<FromRunner> {
   switch (message.type) {
     case 'run':
-      return { type: 'result', ...(await performRun(claimed(), message, say)) }
+      return { type: 'result', ...(await performRun(claimed(), message, { say, progress })) }
     case 'rehearse':
-      return { type: 'result', result: await performRehearsal(claimed(), message, say), recorded: true }
+      return { type: 'result', result: await performRehearsal(claimed(), message, { say, progress }), recorded: true }
     case 'restore':
       return { type: 'result', ...(await performRestore(claimed(), message, say)) }
     case 'settle':

@@ -1,19 +1,71 @@
+import type { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import type { StatementReport } from '../core/migration.ts'
+import { LAYOUT } from './progress.ts'
+
+/** The file descriptor over which the watchdog tells statements, a line of JSON each. */
+export const STATEMENTS_FD = 4
+
+const LOOK_MS = 100
 
 /**
- * Ends this process, and all of its group, within a tenth of a second after `parent` has died. It is a thread of its own, because the main thread
- * runs no JavaScript while SQLite is busy, and SIGKILL, because SQLite undoes what it leaves open.
+ * Ends this process, and all of its group, within a tenth of a second after `parent` has died, and tells which statement keeps
+ * it busy. It is a thread of its own, because the main thread runs no JavaScript while SQLite is busy, and SIGKILL, because
+ * SQLite undoes what it leaves open.
  */
-export function dieWith(parent: number): void {
-  const watch = `setInterval(() => { if (process.ppid !== ${parent}) process.kill(-process.pid, 'SIGKILL') }, 100)`
+export function watchOver(parent: number, memory: SharedArrayBuffer): void {
+  const given = JSON.stringify([parent, STATEMENTS_FD, LOOK_MS, LAYOUT])
+  const source = `(${watch})(...${given}, require('node:worker_threads').workerData, require('node:fs').writeSync)`
   const limits = {
     maxOldGenerationSizeMb: 8,
     maxYoungGenerationSizeMb: 1,
     stackSizeMb: 1,
   }
-  new Worker(watch, {
+  new Worker(source, {
     eval: true,
+    workerData: memory,
     resourceLimits: limits,
     execArgv: [],
   }).unref()
+}
+
+/** What the thread does. Its text is all that the thread is given, so it stands alone; a file of types would need too much memory. */
+function watch(
+  parent: number,
+  fd: number,
+  lookMs: number,
+  layout: typeof LAYOUT,
+  memory: SharedArrayBuffer,
+  write: typeof writeSync,
+): void {
+  const numbers = new Int32Array(memory, 0, layout.numbersEnd / 4)
+  const clock = new Float64Array(memory, layout.clockAt, 1)
+  const text = new Uint16Array(memory, layout.textAt)
+  let given = 0
+  let looks = 0
+
+  /** The statement that runs, unless somebody has told it. */
+  const untold = (): StatementReport | null => {
+    const version = Atomics.load(numbers, layout.version)
+    if (version === given || version === Atomics.load(numbers, layout.told) || version % 2 === 1) return null
+    const [id = 0, n = 0, line = 0, length = 0] = numbers.slice(layout.id)
+    const letters = String.fromCharCode(...text.slice(0, length))
+    const elapsedMs = Math.round(Number(process.hrtime.bigint()) / 1e6 - (clock[0] ?? 0))
+    // It was written over while it was read: the next look will do.
+    if (Atomics.load(numbers, layout.version) !== version) return null
+    given = version
+    return { id, n, line: line === 0 ? null : line, text: letters, elapsedMs }
+  }
+
+  setInterval(() => {
+    if (process.ppid !== parent) process.kill(-process.pid, 'SIGKILL')
+    looks += 1
+    const statement = looks % 2 === 0 ? untold() : null
+    if (statement === null) return
+    try {
+      write(fd, `${JSON.stringify(statement)}\n`)
+    } catch {
+      // The parent has just died; the next look ends this process.
+    }
+  }, lookMs)
 }

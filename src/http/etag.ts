@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+
+/** An entity tag for `body` (RFC 9110, section 8.8.3): equal bodies have equal ones. */
+export function tagOf(body: string): string {
+  return `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
+}
+
+/** What a poller pays for an answer that it has: every `GET` but the probes has an `ETag`, and gives 304 for it. */
+export function tagAnswers(app: FastifyInstance): void {
+  app.addHook('onSend', async (request, reply, body) => {
+    const { probe, scraped } = request.routeOptions.config
+    const read = request.method === 'GET' || request.method === 'HEAD'
+    if (!read || reply.statusCode !== 200 || typeof body !== 'string' || probe || scraped) return body
+    const etag = String(reply.getHeader('etag') ?? tagOf(body))
+    reply.header('ETag', etag).header('Cache-Control', 'no-cache')
+    if (!matches(request.headers['if-none-match'], etag)) return body
+    reply.code(304).removeHeader('content-type')
+    return null
+  })
+}
+
+/** RFC 9110, section 13.1.2: a list of tags compared weakly, or `*`. */
+function matches(header: string | undefined, etag: string): boolean {
+  const tags = header?.split(',') ?? []
+  return tags.some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
+}
+
+/** The answer to who has it already. */
+export const notModified = { 304: { description: 'Not changed since the ETag of If-None-Match' } }

@@ -1,0 +1,42 @@
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { notModified } from './etag.ts'
+import { answer, problems } from './schemas.ts'
+
+const LINKS = {
+  migrations: '/migrations',
+  migrate: '/migrate',
+  rollback: '/rollback',
+  baseline: '/baseline',
+  repair: '/repair',
+  runs: '/runs',
+  backups: '/backups',
+  schema: '/schema',
+  livez: '/livez',
+  readyz: '/readyz',
+  metrics: '/metrics',
+  openapi: '/openapi.json',
+  docs: '/docs',
+} as const
+
+const schema = {
+  summary: 'What there is',
+  tags: ['migrations'],
+  querystring: Type.Object({}, { additionalProperties: false }),
+  response: {
+    200: answer('The links', {
+      'application/json': Type.Object({
+        name: Type.String(),
+        version: Type.String(),
+        links: Type.Record(Type.String(), Type.String()),
+      }),
+    }),
+    ...notModified,
+    ...problems(400, 401, 403),
+  },
+}
+
+/** `GET /`. */
+export function linkRoutes(app: FastifyInstance, version: string): void {
+  app.get('/', { schema }, async () => ({ name: 'schemad', version, links: LINKS }))
+}

@@ -1,0 +1,47 @@
+import type { Database } from 'better-sqlite3'
+import { TABLES } from './tables.ts'
+
+/** An object of a schema. `sql` is `null` of an index that SQLite has made by itself. */
+export interface SchemaObject {
+  readonly type: 'table' | 'index' | 'view' | 'trigger'
+  readonly name: string
+  readonly sql: string | null
+}
+
+/** The user's objects: neither ours, nor SQLite's own, nor the tables in which a virtual table keeps its content. */
+export function userObjects(db: Database): SchemaObject[] {
+  const shadows = new Set(shadowTables(db))
+  const ours = new Set<string>(Object.keys(TABLES))
+  const sql = `SELECT type, name, lower(tbl_name) AS parent, sql FROM main.sqlite_schema
+    WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`
+  const rows = db.prepare(sql).all() as (SchemaObject & { readonly parent: string })[]
+  return rows.filter(({ parent }) => !ours.has(parent) && !shadows.has(parent))
+}
+
+const ORDER = ['table', 'index', 'view', 'trigger'] as const
+
+/**
+ * The SQL of all of them, a statement each with its semicolon, in an order in which they can be executed, and which does not
+ * depend on when each was made: by kind, then by name.
+ */
+export function schemaSql(db: Database): string[] {
+  const place = ({ type }: SchemaObject) => ORDER.indexOf(type)
+  const sorted = userObjects(db).sort((a, b) => place(a) - place(b) || (a.name < b.name ? -1 : 1))
+  // A comment in the last line would take the semicolon with it.
+  return sorted.flatMap(({ sql }) => (sql === null ? [] : sql.includes('--') ? `${sql}\n;` : `${sql};`))
+}
+
+/** The names, in lower case, of the tables in which virtual tables keep their content. */
+export function shadowTables(db: Database, schema = 'main'): string[] {
+  const virtual = `SELECT 1 FROM ${schema}.sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%' LIMIT 1`
+  if (db.prepare(virtual).get() === undefined) return []
+  try {
+    return db
+      .prepare(`SELECT lower(name) FROM pragma_table_list WHERE schema = ? AND type = 'shadow'`)
+      .pluck()
+      .all(schema) as string[]
+  } catch {
+    // A virtual table whose module is not loaded here makes the list fail; its content is then told like any table.
+    return []
+  }
+}

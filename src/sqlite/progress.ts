@@ -1,0 +1,62 @@
+import type { StatementReport } from '../core/migration.ts'
+import { type Place, STATEMENT_LENGTH } from './guard.ts'
+
+/** The most statements that the main thread tells in a second; the watchdog tells no more than that of those that stay. */
+const TOLD_A_SECOND = 5
+
+/** Where in the memory that threads share the parts of a statement stand; `version` is odd while they are written. */
+export const LAYOUT = {
+  version: 0,
+  told: 1,
+  id: 2,
+  n: 3,
+  line: 4,
+  length: 5,
+  /** In bytes, as the next two. */
+  numbersEnd: 24,
+  clockAt: 24,
+  textAt: 32,
+  bytes: 32 + STATEMENT_LENGTH * Uint16Array.BYTES_PER_ELEMENT,
+} as const
+
+/**
+ * What is executed at this moment. The first statements of a second are told at once. Of those that come too fast, the
+ * watchdog tells the one that stays: the main thread runs no JavaScript while SQLite is busy with it.
+ */
+export class Progress {
+  readonly memory = new SharedArrayBuffer(LAYOUT.bytes)
+  readonly #numbers = new Int32Array(this.memory, 0, LAYOUT.numbersEnd / Int32Array.BYTES_PER_ELEMENT)
+  readonly #clock = new Float64Array(this.memory, LAYOUT.clockAt, 1)
+  readonly #text = new Uint16Array(this.memory, LAYOUT.textAt)
+  readonly #told: number[] = []
+
+  /** A step begins. */
+  begin(): void {
+    this.#clock[0] = sharedNow()
+  }
+
+  /** A statement of step `id` is about to be executed. Gives it where it is to be told now. */
+  note(id: number, place: Place): StatementReport | null {
+    Atomics.add(this.#numbers, LAYOUT.version, 1)
+    this.#write(id, place)
+    const version = Atomics.add(this.#numbers, LAYOUT.version, 1) + 1
+    const now = performance.now()
+    if (this.#told.length >= TOLD_A_SECOND && now - (this.#told[0] ?? 0) < 1000) return null
+    if (this.#told.push(now) > TOLD_A_SECOND) this.#told.shift()
+    Atomics.store(this.#numbers, LAYOUT.told, version)
+    return { id, ...place, elapsedMs: Math.round(sharedNow() - (this.#clock[0] ?? 0)) }
+  }
+
+  #write(id: number, { n, line, text }: Place): void {
+    this.#numbers[LAYOUT.id] = id
+    this.#numbers[LAYOUT.n] = n
+    this.#numbers[LAYOUT.line] = line ?? 0
+    this.#numbers[LAYOUT.length] = text.length
+    for (let at = 0; at < text.length; at += 1) this.#text[at] = text.charCodeAt(at)
+  }
+}
+
+/** Milliseconds of a clock that is the same in all threads, which `performance.now` is not. */
+function sharedNow(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
