@@ -10,14 +10,13 @@ import { openRuns, type RunEvent } from './core/runs.ts'
 import { statusReader } from './core/status.ts'
 import { openDirectory } from './directory/directory.ts'
 import { buildApp } from './http/app.ts'
+import { closeApp } from './http/close.ts'
 import { openMetrics } from './http/metrics.ts'
 import { sqliteEngine } from './sqlite/engine.ts'
 import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
 const CLOSE_MS = 5_000
-/** How long, after that, connections have which are not idle: half a request, or nothing sent yet. */
-const LINGER_MS = 1_000
 /** How long until it is tried again to complete the record of runs that died. */
 const RECOVER_MS = 10_000
 
@@ -89,9 +88,7 @@ async function serve(config: Config): Promise<void> {
     else log.info({ signal }, `${signal} received, ending`)
     // Listening goes on until the run has ended: its clients, and the probes, still want answers.
     await runs.close(config.shutdownTimeoutMs)
-    const cut = setTimeout(() => app.server.closeAllConnections(), LINGER_MS)
-    await app.close()
-    clearTimeout(cut)
+    await closeApp(app)
     await engine.close()
     log.info('ended')
   })

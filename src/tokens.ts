@@ -24,8 +24,8 @@ export function openTokens(sources: readonly TokenSource[], warn: (message: stri
   let seen = stampOf(sources)
   let looked = performance.now()
 
-  function refresh(): void {
-    if (performance.now() - looked < RECHECK_MS) return
+  function refresh(after: number): void {
+    if (performance.now() - looked < after) return
     looked = performance.now()
     const stamp = stampOf(sources)
     if (stamp === seen) return
@@ -36,6 +36,11 @@ export function openTokens(sources: readonly TokenSource[], warn: (message: stri
     if (usable === null) return
     read = now
     tokens = usable
+  }
+
+  /** All are compared, so that the time does not tell which came close. */
+  function find(digest: Buffer): Token | null {
+    return tokens.reduce<Token | null>((found, one) => (timingSafeEqual(one.digest, digest) ? one : found), null)
   }
 
   function orElse<T, U>(attempt: () => T, otherwise: U): T | U {
@@ -51,10 +56,12 @@ export function openTokens(sources: readonly TokenSource[], warn: (message: stri
   return {
     inForce: tokens.length > 0,
     identify(text) {
-      refresh()
+      refresh(RECHECK_MS)
       const digest = digestOf(text)
-      // All are compared, so that the time does not tell which came close.
-      return tokens.reduce<Token | null>((found, one) => (timingSafeEqual(one.digest, digest) ? one : found), null)
+      const known = find(digest)
+      // One that was written a moment ago is as good as any other.
+      if (known === null) refresh(0)
+      return known ?? find(digest)
     },
   }
 }

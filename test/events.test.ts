@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import Sqlite from 'better-sqlite3'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { listen } from './support/events.ts'
 import { busy, CATS, ENDLESS } from './support/folder.ts'
@@ -22,8 +23,12 @@ function cancel(server: Server, id: string) {
 describe('GET /runs/{id}/events', () => {
   it('tells the run, its steps and statements, and its end, as server-sent events', async () => {
     const server = await startServer({ files: { ...CATS, '0003_busy.up.sql': busy(3) } })
-    const id = await begin(server)
+    // Whoever holds this has the run wait, so that all of it is heard.
+    const lock = new Sqlite(`${server.database}.lock`)
+    lock.exec('BEGIN EXCLUSIVE')
+    const id = await begin(server, '/migrate?wait=600')
     const listener = await listen(server, `/runs/${id}/events`)
+    lock.close()
     expect(listener.status).toBe(200)
     expect(listener.headers.get('content-type')).toBe('text/event-stream; charset=utf-8')
     expect(listener.headers.get('cache-control')).toBe('no-store')
@@ -33,6 +38,7 @@ describe('GET /runs/{id}/events', () => {
     expect(events.at(-1)).toMatchObject({ event: 'end', data: { id, status: 'succeeded', to: 3 } })
     expect(events.at(-1)?.data).toEqual((await server.get(`/runs/${id}`)).body)
     const steps = events.filter(({ event }) => event === 'step')
+    expect(steps).toHaveLength(8)
     expect(steps.at(-2)?.data).toEqual({ id: 3, name: 'busy', direction: 'up', status: 'running', durationMs: null })
     expect(steps.at(-1)?.data).toMatchObject({ id: 3, status: 'done', durationMs: expect.any(Number) })
     const statement = events.find(({ event, data }) => event === 'statement' && data.id === 3)
@@ -115,7 +121,7 @@ describe('GET /runs/{id}/events', () => {
   })
 
   it('follows a run of another server by its steps, to its end', async () => {
-    const files = { ...FIRST, '0001_busy.up.sql': busy(15), '0002_busy.up.sql': busy(15).replaceAll('busy', 'more') }
+    const files = { ...FIRST, '0001_busy.up.sql': busy(8), '0002_busy.up.sql': busy(8).replaceAll('busy', 'more') }
     const one = await startServer({ files })
     const other = await startServer({ database: one.database, migrations: one.migrations })
     const id = await begin(one)
@@ -140,7 +146,7 @@ describe('GET /runs/{id}/events', () => {
     expect((await server.get('/runs/nobody/events')).status).toBe(401)
   })
 
-  it('sends something where nothing happens, and to curl as it comes', async () => {
+  it('comes to curl as it happens', async () => {
     const server = await startServer({ files: NEVER })
     const id = await begin(server)
     await server.logged(({ msg }) => msg === '1 never')
@@ -153,8 +159,6 @@ describe('GET /runs/{id}/events', () => {
       text += data
     })
     await until(() => text.includes('event: statement'))
-    const listener = await listen(server, `/runs/${id}/events`)
-    await until(() => listener.comments.length > 0)
     await cancel(server, id)
     expect((await once(curl, 'close'))[0]).toBe(0)
     expect(text).toMatch(/^event: run\nid: 1\ndata: \{.*\}\n\n/)
@@ -183,24 +187,6 @@ describe('a listener', () => {
     await cancel(server, id)
     expect((await stays.heard(({ event }) => event === 'end')).data).toMatchObject({ status: 'cancelled' })
   })
-
-  it('that does not read is dropped, and the others hear all', async () => {
-    const steps = Array.from({ length: 6_000 }, (_, id) => [`${id}_${'m'.repeat(200)}.up.sql`, 'SELECT 1;'])
-    const server = await startServer({ files: { ...Object.fromEntries(steps) } })
-    const hold = await begin(server, '/migrate?target=0')
-    await (await listen(server, `/runs/${hold}/events`)).ended
-    const id = await begin(server)
-    const deaf = connect(Number(new URL(server.url).port))
-    deaf.on('error', () => {})
-    deaf.pause()
-    deaf.write(`GET /runs/${id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n`)
-    const listener = await listen(server, `/runs/${id}/events`)
-    await server.logged(({ url, left }) => String(url).endsWith(`${id}/events`) && left === true)
-    expect(await listener.ended).toBe('whole')
-    expect(listener.events.at(-1)).toMatchObject({ event: 'end', data: { status: 'succeeded', to: 5_999 } })
-    expect(listener.events.filter(({ data }) => data.status === 'done')).toHaveLength(5_999)
-    deaf.destroy()
-  }, 180_000)
 
   it('that does not read does not hold up the end of the server', async () => {
     const server = await startServer({ files: NEVER, env: { SHUTDOWN_TIMEOUT: '0.5' } })

@@ -169,7 +169,25 @@ describe('GET /readyz', () => {
     expect((await server.get('/readyz?schema=current')).body).toMatchObject({ reason: 'schema-pending' })
     await server.post('/migrate')
     expect((await server.get('/readyz?schema=current')).status).toBe(200)
-    expect((await server.get('/readyz?schema=old')).status).toBe(400)
+    expect((await server.get('/readyz?schema=old')).body).toMatchObject({
+      status: 400,
+      detail: 'schema must be current, or the id of a migration',
+    })
+  })
+
+  it('tells who waits for one migration whether that is there, whatever the directory says', async () => {
+    const server = await startServer({ files: CATS })
+    const wait = async (id: number) => (await server.get(`/readyz?schema=${id}`)).body
+    expect(await wait(0)).toEqual({
+      reason: 'schema-pending',
+      detail: 'migration 0 is not applied; the current one is none',
+    })
+    await server.post('/migrate?target=1')
+    expect([await wait(0), await wait(1)]).toEqual([{ status: 'ok' }, { status: 'ok' }])
+    expect([await wait(2), await wait(7)]).toMatchObject([{ reason: 'schema-pending' }, { reason: 'schema-pending' }])
+    write(server.migrations, { 'typo.sql': '' })
+    await until(async () => (await server.get('/migrations')).body.state === 'invalid')
+    expect(await wait(1)).toEqual({ status: 'ok' })
   })
 
   it('names the path of a database that cannot be', async () => {

@@ -3,10 +3,16 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { listen } from './support/events.ts'
 import { busy, CATS, ENDLESS, folderWith, write } from './support/folder.ts'
-import { startLoad } from './support/load.ts'
+import { type Came, type Load, startLoad } from './support/load.ts'
 import { isAlive, query, startServer, until } from './support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
+
+/** What came beside `statuses` and refusals. */
+function neither({ came }: Load, ...statuses: readonly number[]) {
+  const clean: readonly Came[] = [...statuses, 'refused', 'refused in the queue']
+  return [...came.keys()].filter((one) => !clean.includes(one))
+}
 
 describe('a roll-out', () => {
   it('under load answers or refuses every request, tells the running change to its end, and ends in time', async () => {
@@ -29,8 +35,8 @@ describe('a roll-out', () => {
     )
     await Promise.all([pollers.stop(), posters.stop()])
     console.log(`polls: ${JSON.stringify([...pollers.came])}; posts: ${JSON.stringify([...posters.came])}`)
-    expect([...pollers.came.keys()].filter((came) => came !== 200 && came !== 'refused')).toEqual([])
-    expect([...posters.came.keys()].filter((came) => ![200, 503, 'refused'].includes(came))).toEqual([])
+    expect(neither(pollers, 200)).toEqual([])
+    expect(neither(posters, 200, 503)).toEqual([])
     expect(posters.came.get(503)).toBeGreaterThan(0)
     for (const listener of listeners) {
       expect(await listener.ended).toBe('whole')
@@ -38,6 +44,17 @@ describe('a roll-out', () => {
     }
     expect((await migrated).body).toMatchObject({ status: 'succeeded', steps: [], to: 1 })
     expect(query(server.database, 'SELECT migration_id AS id FROM migration_log')).toEqual([{ id: 0 }, { id: 1 }])
+  })
+
+  it('with nothing under way cuts off nobody who keeps a connection and asks again and again', async () => {
+    for (let times = 0; times < 3; times += 1) {
+      const server = await startServer({ files: CATS })
+      const load = startLoad(6, () => ({ url: `${server.url}/migrations` }))
+      await until(() => load.answered > 100)
+      expect(await server.stop()).toBe(0)
+      await load.stop()
+      expect(neither(load, 200)).toEqual([])
+    }
   })
 
   it('that cannot wait kills: a second signal ends the server at once, its run is undone, and the next one says so', async () => {

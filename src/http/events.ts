@@ -5,6 +5,13 @@ import type { Progress } from '../core/watch.ts'
 import { EventStream } from './event-stream.ts'
 import { answer, problems } from './schemas.ts'
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Those that are open. What one of them waits for may be long in coming. */
+    readonly streams: Set<EventStream>
+  }
+}
+
 /** The id of the last event: a browser that comes back with it has seen everything. */
 const END = 'end'
 
@@ -27,11 +34,7 @@ const schema = {
 
 /** `GET /runs/{id}/events`. */
 export function eventRoutes(app: FastifyInstance, runs: Runs): void {
-  const open = new Set<EventStream>()
-  // What streams of a run of another server would wait for may be long in coming.
-  app.addHook('preClose', async () => {
-    for (const stream of open) stream.end()
-  })
+  app.decorate('streams', new Set<EventStream>())
   app.get<{ Params: { id: string } }>('/runs/:id/events', { schema }, async (request, reply) => {
     if (request.headers['last-event-id'] === END) return reply.code(204).send()
     reply.type('text/event-stream; charset=utf-8').header('Cache-Control', 'no-store')
@@ -42,8 +45,8 @@ export function eventRoutes(app: FastifyInstance, runs: Runs): void {
       return reply.send()
     }
     const stream = new EventStream()
-    open.add(stream)
-    stream.once('close', () => open.delete(stream))
+    app.streams.add(stream)
+    stream.once('close', () => app.streams.delete(stream))
     try {
       const unwatch = await runs.watch(
         request.params.id,

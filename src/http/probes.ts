@@ -48,8 +48,10 @@ const readyz = {
   querystring: Type.Object(
     {
       schema: Type.Optional(
-        Type.Literal('current', {
-          description: 'Also: whether the schema is what the directory says',
+        Type.String({
+          pattern: '^(current|0|[1-9][0-9]{0,8})$',
+          description:
+            'Also: whether the schema is what the directory says (`current`), or whether the migration with this id is applied',
         }),
       ),
     },
@@ -70,16 +72,18 @@ const readyz = {
 /** `GET /livez` and `GET /readyz`. */
 export function probeRoutes(app: FastifyInstance, { engine, status, closing, startFailure }: ProbeRoutes): void {
   app.get('/livez', { schema: livez, config }, async () => ({ status: 'ok' }))
-  app.get<{ Querystring: { schema?: 'current' } }>('/readyz', { schema: readyz, config }, async ({ query }, reply) => {
+  app.get<{ Querystring: { schema?: string } }>('/readyz', { schema: readyz, config }, async ({ query }, reply) => {
     const available = async () => {
       await engine.check()
       return null
     }
-    const current = async () => outdated(await status(), startFailure())
+    const { schema } = query
+    const current = async () =>
+      schema === 'current' ? outdated(await status(), startFailure()) : behind(await status(), Number(schema))
     const reason = closing()
       ? SHUTTING_DOWN
       : ((await unlessUnavailable(available, 'may be locked')) ??
-        (query.schema && (await unlessUnavailable(current, 'must be readable'))))
+        (schema && (await unlessUnavailable(current, 'must be readable'))))
     return reason ? reply.code(503).send(reason) : { status: 'ok' }
   })
 }
@@ -101,6 +105,13 @@ async function unlessUnavailable(
     if (error.code === 'database-locked' && lock === 'may be locked') return null
     return { reason: 'database-unavailable', detail: error.message }
   }
+}
+
+/** What keeps migration `id` from being there; whatever else is wrong is of no concern to who needs that one. */
+function behind({ status: { current, state, problems } }: CurrentStatus, id: number): NotReady | null {
+  if (state === 'conflict') return { reason: 'conflict', detail: problems[0]?.message ?? '' }
+  if ((current ?? -1) >= id) return null
+  return { reason: 'schema-pending', detail: `migration ${id} is not applied; the current one is ${current ?? 'none'}` }
 }
 
 function outdated({ status }: CurrentStatus, failure: MigrationError | null): NotReady | null {

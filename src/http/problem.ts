@@ -146,6 +146,7 @@ function validationMessage({ validation, validationContext }: FastifyError): str
   if (first?.keyword === 'type') return `the parameter ${name} is given more than once; give it once`
   if (first?.keyword === 'const') return `${name} must be ${first.params.allowedValue}`
   if (first?.keyword === 'enum') return `${name} must be one of ${(first.params.allowedValues as string[]).join(', ')}`
+  if (name === 'schema') return 'schema must be current, or the id of a migration'
   if (name === 'before' || name === 'name') return `${name} is not well formed; take it as it was listed`
   return `${name || validationContext} ${first?.keyword === 'pattern' ? 'must be a whole number, plainly written' : (first?.message ?? 'is wrong')}`
 }

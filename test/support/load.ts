@@ -1,8 +1,11 @@
 import { Agent, request } from 'node:http'
 import { onTestFinished } from 'vitest'
 
-/** What came of a request: its status, or `refused` where nobody listened, or what else kept it from being answered whole. */
-export type Came = number | 'refused' | `failed: ${string}`
+/**
+ * What came of a request: its status, or `refused` where nobody listened, or what else kept it from being answered whole. Who
+ * is connected, and not yet accepted, when a socket stops listening is refused by the kernel by a reset.
+ */
+export type Came = number | 'refused' | 'refused in the queue' | `failed: ${string}`
 
 /** Clients that ask again as soon as they are answered, each over a connection that it keeps for as long as it may. */
 export interface Load {
@@ -49,15 +52,17 @@ export function startLoad(
 
 function exchange(agent: Agent, { url, method = 'GET', headers = {} }: ReturnType<Parameters<typeof startLoad>[1]>) {
   return new Promise<Came>((resolve) => {
-    const failed = (error: NodeJS.ErrnoException) =>
-      resolve(error.code === 'ECONNREFUSED' ? 'refused' : `failed: ${error.code ?? error.message} ${sent.reusedSocket} ${got} ${Date.now()%100000}`)
-    let got = 'nothing'
-    const sent = request(url, { agent, method, headers }, (response) => { got = `head ${response.statusCode} ${response.headers.connection}`;
-      response
-        .once('error', failed)
-        .once('end', () => resolve(response.statusCode ?? 0))
-        .resume()
+    let answering = false
+    const sent = request(url, { agent, method, headers }, (response) => {
+      answering = true
+      response.once('error', failed).once('end', () => resolve(response.statusCode ?? 0))
+      response.resume()
     })
+    const failed = (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED') resolve('refused')
+      else if (error.code === 'ECONNRESET' && !sent.reusedSocket && !answering) resolve('refused in the queue')
+      else resolve(`failed: ${error.code ?? error.message}`)
+    }
     sent.once('error', failed).end()
   })
 }
