@@ -1,4 +1,5 @@
 // The process: configuration, engine, runs, HTTP, listen, close.
+import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
 import { v7 as newId } from 'uuid'
@@ -17,6 +18,8 @@ import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
 const CLOSE_MS = 5_000
+/** How long the last lines of the log have to be written. */
+const FLUSH_MS = 500
 /** How long until it is tried again to complete the record of runs that died. */
 const RECOVER_MS = 10_000
 
@@ -81,8 +84,8 @@ async function serve(config: Config): Promise<void> {
   })
 
   // A run that is killed is read back, and its end recorded, which may wait for the application's lock.
-  const delay = config.shutdownTimeoutMs + config.lockTimeoutMs + CLOSE_MS
-  closeWithGrace({ delay, logger: log }, async ({ signal, err }) => {
+  const most = config.shutdownTimeoutMs + config.lockTimeoutMs + CLOSE_MS
+  closeWithGrace({ delay: most, logger: log }, async ({ signal, err }) => {
     closing = true
     if (err) log.fatal({ err }, 'ending after an error that nobody caught')
     else log.info({ signal }, `${signal} received, ending`)
@@ -91,6 +94,7 @@ async function serve(config: Config): Promise<void> {
     await closeApp(app)
     await engine.close()
     log.info('ended')
+    await written(log)
   })
 
   const { host, port } = config
@@ -103,6 +107,11 @@ async function serve(config: Config): Promise<void> {
   if (!config.migrateOnStart || closing) return
   const failed = (err: MigrationError) => log.error({ code: err.code, err }, 'the migration at start has failed')
   startFailure = migrateOnStart(runs, () => newId(), failed)
+}
+
+/** What the log still holds at the exit is written in a loop that a reader who has gone away would never let end. */
+async function written(log: Logger): Promise<void> {
+  await Promise.race([new Promise<void>((resolve) => log.flush(() => resolve())), delay(FLUSH_MS)])
 }
 
 /** Tries until it is done: an application may have the file locked, or it cannot be read just now. */

@@ -34,6 +34,8 @@ describe('polling', () => {
       expect(again).toMatchObject({ status: 304, text: '' })
       expect(again.headers.get('etag')).toBe(etag)
     }
+    const head = await ask(`${server.url}${path}`, { method: 'HEAD', headers: { 'if-none-match': etag } })
+    expect(head.status).toBe(304)
     expect(await server.get(path, { 'if-none-match': '"other"' })).toMatchObject({ status: 200, text: first.text })
   })
 

@@ -83,6 +83,16 @@ describe('fault 25: a server that is told to end', () => {
     await server.logged(({ msg }) => msg === 'ended')
   })
 
+  it('ends with 0 though nobody reads its log any more', async () => {
+    for (const patience of [0, 0, 1, 5]) {
+      const server = await startServer({ files: FIRST })
+      const ended = server.stop()
+      await new Promise((resolve) => setTimeout(resolve, patience))
+      server.process.stdout?.destroy()
+      expect(await ended).toBe(0)
+    }
+  })
+
   it.each([0, 5, 20, 100])(
     'in the moment when a post arrives (%i ms later) either runs it to its end or refuses it, and ends with 0',
     async (later) => {

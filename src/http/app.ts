@@ -102,7 +102,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await app.register(cors, {
       origin: [...corsOrigins],
       methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-      exposedHeaders: ['ETag', 'Location', 'Retry-After', 'X-Request-Id'],
+      exposedHeaders: ['ETag', 'Location', 'Preference-Applied', 'Retry-After', 'X-Request-Id'],
     })
   }
   await app.register(accepts)
@@ -146,6 +146,9 @@ function refuseMalformed(app: FastifyInstance): void {
   })
   app.addHook('onRequest', async ({ raw }) => {
     if ('unmet' in raw) throw new MigrationError('invalid-request', 'only Expect: 100-continue can be met')
+    // RFC 9112, section 3.2.4
+    if (raw.url === '*' && raw.method !== 'OPTIONS')
+      throw new MigrationError('invalid-request', 'only OPTIONS may ask for *; ask for a path')
     // RFC 9112, section 3.2
     const hosts = raw.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
     if (hosts > 1 || (raw.httpVersion === '1.1' && hosts === 0))

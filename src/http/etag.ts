@@ -16,7 +16,8 @@ export function tagAnswers(app: FastifyInstance): void {
     reply.header('ETag', etag).header('Cache-Control', 'no-cache')
     if (!matches(request.headers['if-none-match'], etag)) return body
     reply.code(304).removeHeader('content-type')
-    return null
+    // Fastify takes the body of a HEAD itself, for its length.
+    return request.method === 'HEAD' ? body : null
   })
 }
 

@@ -36,12 +36,14 @@ const schema = {
 export function eventRoutes(app: FastifyInstance, runs: Runs): void {
   app.decorate('streams', new Set<EventStream>())
   app.get<{ Params: { id: string } }>('/runs/:id/events', { schema }, async (request, reply) => {
-    if (request.headers['last-event-id'] === END) return reply.code(204).send()
+    const { id } = request.params
+    if (request.headers['last-event-id'] === END && (await runs.find(id)).finishedAt !== null)
+      return reply.code(204).send()
     reply.type('text/event-stream; charset=utf-8').header('Cache-Control', 'no-store')
     // nginx would keep events back until it has a bufferful.
     reply.header('X-Accel-Buffering', 'no')
     if (request.method === 'HEAD') {
-      await runs.find(request.params.id)
+      await runs.find(id)
       return reply.send()
     }
     const stream = new EventStream()
@@ -49,7 +51,7 @@ export function eventRoutes(app: FastifyInstance, runs: Runs): void {
     stream.once('close', () => app.streams.delete(stream))
     try {
       const unwatch = await runs.watch(
-        request.params.id,
+        id,
         (progress) => tell(stream, progress),
         (error) => {
           request.log.warn({ err: error }, 'a run of another server cannot be followed any more')

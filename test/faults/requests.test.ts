@@ -120,6 +120,8 @@ function stepsTold({ target }: Sent, { status, headers, body }: Response): numbe
   if (status === 200 && headers.get('content-type')?.startsWith('text/plain')) {
     return /(dryRun|rehearse)=true/.test(decodeURIComponent(target)) ? 0 : body.split('\n').length - 1
   }
+  // What comes of it is told later.
+  if (status === 202) return null
   const answer = JSON.parse(body)
   const run = status === 200 ? answer : answer.run
   if (run?.steps === undefined) return null

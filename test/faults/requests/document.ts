@@ -4,7 +4,7 @@ import type { Response } from './wire.ts'
 export interface Parameter {
   readonly name: string
   readonly in: 'query' | 'path' | 'header'
-  readonly schema: { readonly enum?: readonly string[]; readonly const?: string; readonly pattern?: string }
+  readonly schema: { readonly enum?: readonly string[]; readonly pattern?: string }
 }
 
 export interface Operation {
@@ -47,7 +47,7 @@ export function undescribed({ responses }: Operation, method: string, response: 
   const { status, headers, body } = response
   const described = responses[String(status)]
   if (described === undefined) return `the document has no ${status} here`
-  if (status === 304) return body === '' ? null : 'a 304 with a body'
+  if (status === 304 || status === 204) return body === '' ? null : `a ${status} with a body`
   const type = headers.get('content-type')?.split(';')[0] ?? ''
   const schema = described.content?.[type]?.schema
   if (schema === undefined) return `the document has no ${type} here`

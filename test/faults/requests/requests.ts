@@ -13,7 +13,8 @@ export function anyRequest(document: Document, tokens: readonly string[]): fc.Ar
   const headers = fc.tuple(authorization(tokens), fc.constantFrom(null, null, null, 'text/plain', 'application/json'))
   const plain = fc.tuple(fc.oneof(...operations), headers).map(([sent, [token, accept]]): Sent => {
     const given = [['Authorization', token] as const, ['Accept', accept] as const]
-    return { ...sent, headers: given.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const])) }
+    const more = given.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]))
+    return { ...sent, headers: [...sent.headers, ...more] }
   })
   const mutations = fc.oneof(
     { weight: 2, arbitrary: fc.constant([]) },
@@ -25,13 +26,16 @@ export function anyRequest(document: Document, tokens: readonly string[]): fc.Ar
 function described(method: string, path: string, parameters: readonly Parameter[]): fc.Arbitrary<Sent> {
   const inPath = parameters.filter((one) => one.in === 'path')
   const inQuery = parameters.filter((one) => one.in === 'query')
+  const inHeader = parameters.filter((one) => one.in === 'header')
   const values = fc.tuple(...inPath.map((one) => textOf(one)))
   const none = { weight: 2, arbitrary: fc.constant(null) }
   const pairs = fc.tuple(...inQuery.map((one) => fc.oneof(none, { weight: 1, arbitrary: pairOf(one) })))
-  return fc.tuple(values, pairs).map(([given, query]) => {
+  const lines = fc.tuple(...inHeader.map((one) => fc.oneof(none, { weight: 1, arbitrary: lineOf(one) })))
+  return fc.tuple(values, pairs, lines).map(([given, query, all]) => {
     const filled = path.replace(/\{\w+\}/g, () => given.shift() ?? '')
     const asked = query.filter((pair) => pair !== null).join('&')
-    return { method, target: asked === '' ? filled : `${filled}?${asked}`, headers: [], body: null, broken: false }
+    const target = asked === '' ? filled : `${filled}?${asked}`
+    return { method, target, headers: all.filter((line) => line !== null), body: null, broken: false }
   })
 }
 
@@ -47,11 +51,29 @@ function pairOf(parameter: Parameter): fc.Arbitrary<string> {
   return fc.tuple(names, textOf(parameter)).map((pair) => pair.join('='))
 }
 
+/** What a header that is described may say, and nearly says. */
+const LINES: Readonly<Record<string, readonly string[]>> = {
+  prefer: [
+    'respond-async',
+    'respond-async, wait=1',
+    'Respond-Async;x=1',
+    'wait=999999999',
+    'respond-async=1',
+    '=',
+    ',,',
+  ],
+  'last-event-id': ['end', '1', '', LIVE],
+}
+
+function lineOf({ name }: Parameter): fc.Arbitrary<readonly [string, string]> {
+  return fc.constantFrom(...(LINES[name] ?? [])).map((value) => [name, value] as const)
+}
+
 /** Valid ones, and those that a careless parser would take for one. */
 function textOf({ schema }: Parameter): fc.Arbitrary<string> {
-  const words = schema.enum ?? (schema.const === undefined ? [] : [schema.const])
-  const integer = schema.pattern?.includes('[1-9]')
-  const valid = fc.constantFrom(...(words.length > 0 ? words : integer ? ['0', '1', '2', '3', '-1'] : [LIVE]))
+  const words = schema.enum ?? /\b[a-z]{3,}\b/.exec(schema.pattern ?? '') ?? []
+  const integers = schema.pattern?.includes('[1-9]') ? ['0', '1', '2', '3', '-1'] : []
+  const valid = fc.constantFrom(...(words.length + integers.length > 0 ? [...words, ...integers] : [LIVE]))
   return fc.oneof(
     { weight: 15, arbitrary: valid },
     { weight: 1, arbitrary: valid.map(everyByte) },
