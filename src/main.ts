@@ -1,25 +1,23 @@
 // The process: configuration, engine, runs, HTTP, listen, close.
-import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import { v7 as newId } from 'uuid'
 import { type Config, ConfigError, listenError, packageVersion, readConfig } from './config.ts'
 import type { Engine } from './core/engine.ts'
 import type { MigrationError } from './core/errors.ts'
 import { migrateOnStart } from './core/on-start.ts'
-import { openRuns, type RunEvent } from './core/runs.ts'
+import { openRuns } from './core/runs.ts'
 import { statusReader } from './core/status.ts'
 import { openDirectory } from './directory/directory.ts'
 import { buildApp } from './http/app.ts'
 import { closeApp } from './http/close.ts'
 import { openMetrics } from './http/metrics.ts'
+import { openLog } from './log.ts'
 import { sqliteEngine } from './sqlite/engine.ts'
 import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
 const CLOSE_MS = 5_000
-/** How long the last lines of the log have to be written. */
-const FLUSH_MS = 500
 /** How long until it is tried again to complete the record of runs that died. */
 const RECOVER_MS = 10_000
 
@@ -33,10 +31,7 @@ try {
 }
 
 async function serve(config: Config): Promise<void> {
-  const log = pino({
-    level: config.logLevel,
-    redact: ['authorization', 'headers.authorization', 'req.headers.authorization'],
-  })
+  const { log, tell, ...lines } = openLog(config.logLevel)
   const tokens = openTokens(config.tokens, (message) => log.warn(message))
   const directory = openDirectory(config.migrationsDir)
   const engine = sqliteEngine({
@@ -56,7 +51,7 @@ async function serve(config: Config): Promise<void> {
     newId: () => newId(),
     hear: (event) => {
       metrics.hear(event)
-      tell(log, event)
+      tell(event)
     },
   })
   const recent = () => directory.recent()
@@ -85,17 +80,20 @@ async function serve(config: Config): Promise<void> {
 
   // A run that is killed is read back, and its end recorded, which may wait for the application's lock.
   const most = config.shutdownTimeoutMs + config.lockTimeoutMs + CLOSE_MS
-  closeWithGrace({ delay: most, logger: log }, async ({ signal, err }) => {
-    closing = true
-    if (err) log.fatal({ err }, 'ending after an error that nobody caught')
-    else log.info({ signal }, `${signal} received, ending`)
-    // Listening goes on until the run has ended: its clients, and the probes, still want answers.
-    await runs.close(config.shutdownTimeoutMs)
-    await closeApp(app)
-    await engine.close()
-    log.info('ended')
-    await written(log)
-  })
+  closeWithGrace(
+    { delay: most, logger: log, onSecondSignal: lines.abandon, onTimeout: lines.abandon },
+    async ({ signal, err }) => {
+      closing = true
+      if (err) log.error({ err }, 'ending after an error that nobody caught')
+      else log.info({ signal }, `${signal} received, ending`)
+      // Listening goes on until the run has ended: its clients, and the probes, still want answers.
+      await runs.close(config.shutdownTimeoutMs)
+      await closeApp(app)
+      await engine.close()
+      log.info('ended')
+      await lines.end()
+    },
+  )
 
   const { host, port } = config
   await app
@@ -109,11 +107,6 @@ async function serve(config: Config): Promise<void> {
   startFailure = migrateOnStart(runs, () => newId(), failed)
 }
 
-/** What the log still holds at the exit is written in a loop that a reader who has gone away would never let end. */
-async function written(log: Logger): Promise<void> {
-  await Promise.race([new Promise<void>((resolve) => log.flush(() => resolve())), delay(FLUSH_MS)])
-}
-
 /** Tries until it is done: an application may have the file locked, or it cannot be read just now. */
 async function recover(engine: Engine, log: Logger): Promise<void> {
   try {
@@ -122,22 +115,4 @@ async function recover(engine: Engine, log: Logger): Promise<void> {
     log.warn({ err }, 'the record of runs that died could not be completed; trying again')
     setTimeout(() => void recover(engine, log), RECOVER_MS).unref()
   }
-}
-
-/** The log of what happens to runs; the line before a step is the one that the ancestor prints. */
-function tell(log: Logger, event: RunEvent): void {
-  const { id: runId, requestId, actor, kind, durationMs } = event.run
-  const line = log.child({ runId, requestId, actor })
-  if (event.type === 'begun') line.info({ kind, steps: event.run.steps.length }, `${kind} begins`)
-  if (event.type === 'output') line.info({ output: event.line }, 'output of a migration')
-  if (event.type === 'step') {
-    const { id: migrationId, name, direction, status, durationMs, statements } = event.step
-    const step = { migrationId, name, direction }
-    if (status === 'running') line.info(step, `${migrationId} ${name}`)
-    else line.info({ ...step, status, durationMs, statements }, `${migrationId} ${name} ${status}`)
-  }
-  if (event.type !== 'ended') return
-  const { status, error } = event.run
-  if (status === 'succeeded') line.info({ kind, status, durationMs }, `${kind} ${status}`)
-  else line.error({ kind, status, durationMs, error, err: event.error }, `${kind} ${status}`)
 }

@@ -179,7 +179,7 @@ describe('a listener', () => {
     const server = await startServer({ files: NEVER })
     const id = await begin(server)
     const [gone, stays] = [await listen(server, `/runs/${id}/events`), await listen(server, `/runs/${id}/events`)]
-    await stays.heard(({ event, data }) => event === 'step' && data.id === 1)
+    await stays.heard(({ event, data }) => event === 'statement' && data.id === 1)
     gone.leave()
     await gone.ended
     await server.logged(({ url, left }) => String(url).endsWith('/events') && left === true)

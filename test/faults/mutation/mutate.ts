@@ -3,7 +3,10 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MUTATIONS, type Mutation } from './mutations.ts'
+import { MUTATIONS as ALL, type Mutation } from './mutations.ts'
+
+/** All, or those whose mechanism has the words that are given. */
+const MUTATIONS = ALL.filter(({ mechanism }) => mechanism.includes(process.argv.slice(2).join(' ')))
 
 const ROOT = new URL('../../..', import.meta.url).pathname
 const COPIED = ['src', 'test', 'migrations', 'openapi', 'package.json', 'tsconfig.json', 'README.md', 'Dockerfile']

@@ -212,4 +212,28 @@ export const MUTATIONS: readonly Mutation[] = [
     ['if (status !== undefined && durationMs !== undefined)', 'if (false)'],
     [RUNS, 'a runner that is killed is told as such'],
   ),
+  one(
+    'the watchdog tells the statement that keeps a runner busy',
+    'sqlite/watchdog.ts',
+    ['looks % 2 === 0 ? untold() : null', 'null'],
+    ['test/events.test.ts', 'tells the statement that stays'],
+  ),
+  one(
+    'a run that was answered at once is found, whatever becomes of it',
+    'core/runs.ts',
+    [`life.accepted && life.answered === 'at once'`, 'false'],
+    ['test/async.test.ts', 'did not get its turn'],
+  ),
+  one(
+    'a token that was written a moment ago counts',
+    'tokens.ts',
+    ['if (known === null) refresh(0)', ''],
+    ['test/roll-out.test.ts', 'are rotated under load'],
+  ),
+  one(
+    'who keeps a connection is told that it ends before it does',
+    'http/close.ts',
+    ['Server.prototype.close.call(server,', 'server.close('],
+    ['test/roll-out.test.ts', 'with nothing under way cuts off nobody'],
+  ),
 ]

@@ -1,0 +1,52 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Logger, pino } from 'pino'
+import type { RunEvent } from './core/runs.ts'
+
+/** How long the last lines have to be written, in milliseconds. */
+const END_MS = 500
+
+/** The log of the process, on its standard output. */
+export interface Log {
+  readonly log: Logger
+  /** A line for what happens to a run. */
+  tell(event: RunEvent): void
+  /** Resolves when all is written, or nobody reads it. */
+  end(): Promise<void>
+  /**
+   * Lets the process exit whether or not all is written. pino writes what is left in the exit, in a loop that a reader who has
+   * gone away, or does not read, would never let end.
+   */
+  abandon(): void
+}
+
+export function openLog(level: string): Log {
+  const log = pino({ level, redact: ['authorization', 'headers.authorization', 'req.headers.authorization'] })
+  const abandon = () => void process.removeAllListeners('exit')
+  return {
+    log,
+    tell: (event) => tell(log, event),
+    end: async () => {
+      const written = new Promise<boolean>((resolve) => log.flush((error) => resolve(error === undefined)))
+      if (!(await Promise.race([written, delay(END_MS, false)]))) abandon()
+    },
+    abandon,
+  }
+}
+
+/** The log of what happens to runs; the line before a step is the one that the ancestor prints. */
+function tell(log: Logger, event: RunEvent): void {
+  const { id: runId, requestId, actor, kind, durationMs } = event.run
+  const line = log.child({ runId, requestId, actor })
+  if (event.type === 'begun') line.info({ kind, steps: event.run.steps.length }, `${kind} begins`)
+  if (event.type === 'output') line.info({ output: event.line }, 'output of a migration')
+  if (event.type === 'step') {
+    const { id: migrationId, name, direction, status, durationMs, statements } = event.step
+    const step = { migrationId, name, direction }
+    if (status === 'running') line.info(step, `${migrationId} ${name}`)
+    else line.info({ ...step, status, durationMs, statements }, `${migrationId} ${name} ${status}`)
+  }
+  if (event.type !== 'ended') return
+  const { status, error } = event.run
+  if (status === 'succeeded') line.info({ kind, status, durationMs }, `${kind} ${status}`)
+  else line.error({ kind, status, durationMs, error, err: event.error }, `${kind} ${status}`)
+}
