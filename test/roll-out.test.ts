@@ -1,6 +1,7 @@
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { listen } from './support/events.ts'
 import { busy, CATS, ENDLESS, folderWith, write } from './support/folder.ts'
 import { type Came, type Load, startLoad } from './support/load.ts'
@@ -46,15 +47,27 @@ describe('a roll-out', () => {
     expect(query(server.database, 'SELECT migration_id AS id FROM migration_log')).toEqual([{ id: 0 }, { id: 1 }])
   })
 
-  it('with nothing under way cuts off nobody who keeps a connection and asks again and again', async () => {
-    for (let times = 0; times < 3; times += 1) {
-      const server = await startServer({ files: CATS })
-      const load = startLoad(6, () => ({ url: `${server.url}/migrations` }))
-      await until(() => load.answered > 100)
-      expect(await server.stop()).toBe(0)
-      await load.stop()
-      expect(neither(load, 200)).toEqual([])
-    }
+  it('answers once more who keeps a connection, and says that it is the last time', async () => {
+    const server = await startServer({ files: CATS })
+    const socket = connect(Number(new URL(server.url).port))
+    onTestFinished(() => void socket.destroy())
+    let text = ''
+    socket.on('data', (data) => {
+      text += data
+    })
+    const ask = () => socket.write('GET /migrations HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    ask()
+    await until(() => text.endsWith('}\n'))
+    expect(text).toMatch(/^HTTP\/1\.1 200 .*\r\nconnection: keep-alive/is)
+    text = ''
+    const ended = server.stop()
+    await server.logged(({ msg }) => String(msg).endsWith('received, ending'))
+    // So long after it, what is closed at once has been.
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    ask()
+    await once(socket, 'close')
+    expect(text).toMatch(/^HTTP\/1\.1 200 .*\r\nconnection: close.*\}\n$/is)
+    expect(await ended).toBe(0)
   })
 
   it('that cannot wait kills: a second signal ends the server at once, its run is undone, and the next one says so', async () => {

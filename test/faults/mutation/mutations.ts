@@ -234,6 +234,6 @@ export const MUTATIONS: readonly Mutation[] = [
     'who keeps a connection is told that it ends before it does',
     'http/close.ts',
     ['Server.prototype.close.call(server,', 'server.close('],
-    ['test/roll-out.test.ts', 'with nothing under way cuts off nobody'],
+    ['test/roll-out.test.ts', 'answers once more who keeps a connection'],
   ),
 ]
