@@ -6,36 +6,14 @@ import Sqlite, { type Database } from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Run } from '../src/core/migration.ts'
 import { busy, CATS, ENDLESS, folderWith, temporaryFolder, write } from './support/folder.ts'
-import { childrenOf, contentOf, isAlive, query, type Server, startServer, until } from './support/server.ts'
+import { childrenOf, computing, contentOf, isAlive, query, type Server, startServer, until } from './support/server.ts'
 
 const require = createRequire(import.meta.url)
 
 /** The runner that is busy with a step: the server has said that the step runs. */
 async function runnerOf(server: Server): Promise<number> {
   await server.logged(({ msg, status }) => msg === '1 busy' && status === undefined)
-  for (;;) {
-    const pids = server.children().filter(usesProcessor)
-    if (pids.length === 1) return pids[0] ?? 0
-  }
-}
-
-/** Whether a process is computing: a spare runner sleeps, and one whose run is over ends. */
-function usesProcessor(pid: number): boolean {
-  const ticks = () => ticksOf(pid)
-  const before = ticks()
-  const end = performance.now() + 200
-  while (performance.now() < end);
-  return ticks() > before + 5
-}
-
-function ticksOf(pid: number): number {
-  try {
-    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[13])
-  } catch (error) {
-    // It has ended while we looked.
-    expect(['ENOENT', 'ESRCH']).toContain((error as NodeJS.ErrnoException).code)
-    return 0
-  }
+  return await computing(server)
 }
 
 /** Begins a transaction between two of the runner's, which is a moment. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import Sqlite from 'better-sqlite3'
@@ -221,5 +221,42 @@ export function isAlive(pid: number): boolean {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
   } catch {
     return false
+  }
+}
+
+/** The runner that is in the middle of a step: it has the database open, and has computed for a while since we asked. */
+export async function computing({ children, database }: Pick<Server, 'children' | 'database'>): Promise<number> {
+  // A spare one, one that gets no further than the lock, and one whose run is over do not have it open.
+  const [runner = 0] = children().filter((pid) => opened(pid).includes(database))
+  const before = ticksOf(runner)
+  await until(() => ticksOf(runner) >= before + COMPUTED)
+  return runner
+}
+
+/** In the kernel's ticks of ten milliseconds. */
+const COMPUTED = 4
+
+function ticksOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[13])
+}
+
+/** The files that a process has open; none of one that has ended. */
+function opened(pid: number): string[] {
+  try {
+    const folder = `/proc/${pid}/fd`
+    return readdirSync(folder).flatMap((fd) => linkOf(join(folder, fd)))
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
+  }
+}
+
+function linkOf(path: string): string[] {
+  try {
+    return [readlinkSync(path)]
+  } catch (error) {
+    // It was closed while we looked.
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
   }
 }

@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { folderWith, temporaryFolder, write } from '../../support/folder.ts'
-import { isAlive, type Server, startServer, until } from '../../support/server.ts'
+import { computing, isAlive, type Server, startServer, until } from '../../support/server.ts'
 import { runningByRecord } from '../support/state.ts'
 import type { Model } from './model.ts'
 import { filesOf } from './scripts.ts'
@@ -85,22 +85,5 @@ export function lay({ migrations }: Lane, { directory }: Model): void {
 /** The runner in the middle of step `id`, which has no end: it has computed for a while since the step was told. */
 export async function runnerAt({ server, database }: Lane, id: number): Promise<number> {
   await until(() => server.log.some(({ msg, status }) => String(msg).startsWith(`${id} `) && status === undefined))
-  // Others get no further than the lock.
-  const [runner = 0] = server.children().filter((pid) => opened(pid).includes(database))
-  const before = ticksOf(runner)
-  await until(() => ticksOf(runner) >= before + COMPUTED)
-  return runner
-}
-
-/** In the kernel's ticks of ten milliseconds. */
-const COMPUTED = 4
-
-/** The files that a process has open. */
-function opened(pid: number): string[] {
-  const folder = `/proc/${pid}/fd`
-  return readdirSync(folder).map((fd) => readlinkSync(join(folder, fd)))
-}
-
-function ticksOf(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[13])
+  return await computing({ ...server, database })
 }
