@@ -42,6 +42,7 @@ async function serve(config: Config): Promise<void> {
     backupKeep: config.backupKeep,
     environment: config.runnerEnvironment,
   })
+  let startFailure: () => MigrationError | null = () => null
   const version = packageVersion()
   const metrics = openMetrics(version)
   const runs = openRuns({
@@ -50,6 +51,8 @@ async function serve(config: Config): Promise<void> {
     now: () => new Date(),
     newId: () => newId(),
     hear: (event) => {
+      // What has gone well since makes the failure at start a thing of the past.
+      if (event.type === 'ended' && event.run.status === 'succeeded' && !event.run.rehearsal) startFailure = () => null
       metrics.hear(event)
       tell(event)
     },
@@ -61,7 +64,6 @@ async function serve(config: Config): Promise<void> {
     running: () => runs.running(),
   })
   let closing = false
-  let startFailure: () => MigrationError | null = () => null
   const app = await buildApp({
     engine,
     runs,

@@ -107,6 +107,22 @@ describe('a client that prefers respond-async', () => {
     expect(await server.post('/migrate', wait)).toMatchObject({ status: 422, body: { code: 'migration-failed' } })
   })
 
+  it('and leaves before it has heard of it, has not begun a run that still waits', async () => {
+    const server = await startServer({ files: { ...FIRST, '0001_never.up.sql': ENDLESS } })
+    const { id } = (await server.post('/migrate', ASYNC)).body
+    await server.logged(({ msg }) => msg === '1 never')
+    const leaver = new AbortController()
+    const init = { headers: { prefer: 'respond-async, wait=60' }, signal: leaver.signal }
+    const posted = server.post('/rollback?wait=600', init).catch(() => 'left')
+    await until(async () => ((await server.get('/runs')).body.runs as unknown[]).length === 2)
+    leaver.abort()
+    expect(await posted).toBe('left')
+    await until(async () => ((await server.get('/runs')).body.runs as { status: string }[])[0]?.status !== 'queued')
+    await fetch(`${server.url}/runs/${id}`, { method: 'DELETE' })
+    await until(async () => (await server.get(`/runs/${id}`)).body.status === 'cancelled')
+    expect(query(server.database, 'SELECT kind FROM migration_runs')).toEqual([{ kind: 'migrate' }])
+  })
+
   it('reads its id and how it stands as plain text', async () => {
     const server = await startServer({ files: CATS })
     const { status, text } = await server.post('/migrate', { headers: { ...ASYNC.headers, accept: 'text/plain' } })

@@ -77,6 +77,37 @@ describe('GET /runs/{id}/events', () => {
     expect(listener.events.filter(({ event }) => event === 'statement').length).toBeLessThan(20)
   })
 
+  it('tells a step that fails, and cuts no character in two', async () => {
+    const script = `INSERT INTO nowhere VALUES ('${'x'.repeat(199 - 29)}${'😀'.repeat(9)}');`
+    const server = await startServer({ files: { ...FIRST, '0001_bad.up.sql': script } })
+    const lock = new Sqlite(`${server.database}.lock`)
+    lock.exec('BEGIN EXCLUSIVE')
+    const id = await begin(server, '/migrate?wait=600')
+    const listener = await listen(server, `/runs/${id}/events`)
+    lock.close()
+    expect(await listener.ended).toBe('whole')
+    const steps = listener.events.filter(({ event, data }) => event === 'step' && data.id === 1)
+    expect(steps.map(({ data }) => data.status)).toEqual(['running', 'failed'])
+    const { body } = await server.get(`/runs/${id}`)
+    const { statement } = body.error as { statement: string }
+    expect(statement).toHaveLength(200)
+    expect(statement.isWellFormed()).toBe(true)
+  })
+
+  it('tells a statement whatever is in it', async () => {
+    const fast = 'INSERT INTO a VALUES (1);\n'.repeat(20)
+    const slow = ENDLESS.replace('CREATE TABLE', '/* \u2028 \u2029 \n */ CREATE TABLE').replace(
+      'max(i)',
+      "max(i || '\u2028')",
+    )
+    const server = await startServer({ files: { '0000_never.up.sql': `CREATE TABLE a (x);\n${fast}${slow}` } })
+    const id = await begin(server)
+    const listener = await listen(server, `/runs/${id}/events`)
+    const { data } = await listener.heard(({ event, data }) => event === 'statement' && data.n === 22)
+    expect(data.text).toMatch(/^CREATE TABLE .*\u2028/)
+    await cancel(server, id)
+  })
+
   it('tells a run that waits for its turn, and that it was refused', async () => {
     const server = await startServer({ files: NEVER })
     const first = await begin(server)

@@ -48,6 +48,10 @@ describe('MIGRATE_ON_START', () => {
       if (code === 'invalid-migrations') return
       await server.post('/migrate')
       expect((await server.get('/readyz?schema=current')).status).toBe(200)
+      // What is pending later has nothing to do with it.
+      write(server.migrations, { '0004_more.up.sql': 'SELECT 1;' })
+      await until(async () => (await server.get('/readyz?schema=current')).status === 503)
+      expect((await server.get('/readyz?schema=current')).body.detail).toBe('1 migration is pending')
     },
   )
 

@@ -49,7 +49,7 @@ export class MigrationError extends Error {
   readonly details: ErrorDetails
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, options: ErrorOptions = {}) {
-    super(message, options)
+    super(message.toWellFormed(), options)
     this.code = code
     this.details = details
   }

@@ -81,6 +81,8 @@ function told({ life, hear, now }: Execution, outcome: Outcome): Run {
   if (outcome.startedAt === null) return idleRun(life.run, outcome.to, now())
   const run = endedRun(life.run, outcome)
   const { error } = outcome
+  // Whoever was ended in the middle of a step could not say so.
+  for (const step of run.steps) if (step.status === 'failed') hear({ type: 'step', run, step })
   hear(error === null ? { type: 'ended', run } : { type: 'ended', run, error })
   if (error === null) return run
   throw new MigrationError(error.code, error.message, { ...error.details, run }, { cause: error.cause })

@@ -1,4 +1,4 @@
-import { asMigrationError, type ErrorCode, type MigrationError } from './errors.ts'
+import { asMigrationError, type ErrorCode, MigrationError } from './errors.ts'
 import type { Runs } from './runs.ts'
 
 /** How long until it is tried again where something was in the way, in milliseconds. */
@@ -36,7 +36,10 @@ export function migrateOnStart(
     } catch (error) {
       failure = asMigrationError(error)
       failed(failure)
-      if (PASSING.has(failure.code)) setTimeout(() => void migrate(), AGAIN_MS).unref()
+      if (!PASSING.has(failure.code)) return
+      const { code, message } = failure
+      failure = new MigrationError(code, `${message}; it is tried again`)
+      setTimeout(() => void migrate(), AGAIN_MS).unref()
     }
   }
 

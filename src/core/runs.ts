@@ -107,7 +107,6 @@ export function openRuns(options: RunsOptions): Runs {
     known.add(life)
     const accepted = () => {
       life.accepted = true
-      if (life.answered === 'at once') keep()
       accept()
     }
     const made = queue.make(life, asked, accepted, keep)

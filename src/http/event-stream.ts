@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 
-/** How much may wait for a client that does not read, in bytes. */
+/** How much may wait for a client that does not read, beside the first event, in bytes. */
 const MOST_WAITING = 1024 * 1024
 
 /** How often something is sent where nothing happens, in milliseconds: proxies close what is silent. */
@@ -15,12 +15,16 @@ const LINGER_MS = 10_000
  */
 export class EventStream extends Readable {
   #sent = 0
+  /** The run that a client is told first may be large by itself. */
+  #first = 0
   readonly #heartbeat = setInterval(() => this.#write(': nothing new\n\n'), HEARTBEAT_MS)
 
   /** Sends an event with `data` as JSON. Its id is its number, unless given. */
   tell(event: string, data: unknown, id?: string): void {
     this.#sent += 1
-    this.#write(`event: ${event}\nid: ${id ?? this.#sent}\ndata: ${JSON.stringify(data)}\n\n`)
+    const text = `event: ${event}\nid: ${id ?? this.#sent}\ndata: ${JSON.stringify(data)}\n\n`
+    if (this.#sent === 1) this.#first = Buffer.byteLength(text)
+    this.#write(text)
   }
 
   /** Nothing more will come. */
@@ -34,7 +38,7 @@ export class EventStream extends Readable {
 
   #write(text: string): void {
     if (this.destroyed) return
-    if (this.readableLength > MOST_WAITING) this.destroy()
+    if (this.readableLength > MOST_WAITING + this.#first) this.destroy()
     else this.push(text)
   }
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import type { RunStatus } from '../core/migration.ts'
 import type { Runs } from '../core/runs.ts'
 import type { Progress } from '../core/watch.ts'
 import { EventStream } from './event-stream.ts'
@@ -11,6 +12,8 @@ declare module 'fastify' {
     readonly streams: Set<EventStream>
   }
 }
+
+const LIVING: readonly string[] = ['queued', 'running'] satisfies RunStatus[]
 
 /** The id of the last event: a browser that comes back with it has seen everything. */
 const END = 'end'
@@ -37,7 +40,7 @@ export function eventRoutes(app: FastifyInstance, runs: Runs): void {
   app.decorate('streams', new Set<EventStream>())
   app.get<{ Params: { id: string } }>('/runs/:id/events', { schema }, async (request, reply) => {
     const { id } = request.params
-    if (request.headers['last-event-id'] === END && (await runs.find(id)).finishedAt !== null)
+    if (request.headers['last-event-id'] === END && !LIVING.includes((await runs.find(id)).status))
       return reply.code(204).send()
     reply.type('text/event-stream; charset=utf-8').header('Cache-Control', 'no-store')
     // nginx would keep events back until it has a bufferful.

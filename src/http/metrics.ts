@@ -77,6 +77,7 @@ export function openMetrics(version: string): Metrics {
     lastSuccess.set({ kind }, Date.parse(finishedAt) / 1000)
   }
   const times = new Set<string>()
+  const begun = new Set<string>()
 
   return {
     registry,
@@ -85,7 +86,9 @@ export function openMetrics(version: string): Metrics {
       if (run.rehearsal) return
       if (event.type === 'step' && event.step.status === 'done' && event.step.durationMs !== null)
         stepSeconds.observe({ direction: event.step.direction }, event.step.durationMs / 1000)
-      if (event.type !== 'ended') return
+      if (event.type === 'begun') begun.add(run.id)
+      // What never began is in no record either.
+      if (event.type !== 'ended' || !begun.delete(run.id)) return
       runs.inc({ kind: run.kind, status: run.status })
       if (run.durationMs !== null) runSeconds.observe({ kind: run.kind }, run.durationMs / 1000)
       succeeded(run, true)

@@ -78,8 +78,11 @@ export function probeRoutes(app: FastifyInstance, { engine, status, closing, sta
       return null
     }
     const { schema } = query
-    const current = async () =>
-      schema === 'current' ? outdated(await status(), startFailure()) : behind(await status(), Number(schema))
+    const current = async () => {
+      const now = await status()
+      if (now.stale) return UNREADABLE
+      return schema === 'current' ? outdated(now, startFailure()) : behind(now, Number(schema))
+    }
     const reason = closing()
       ? SHUTTING_DOWN
       : ((await unlessUnavailable(available, 'may be locked')) ??
@@ -91,6 +94,11 @@ export function probeRoutes(app: FastifyInstance, { engine, status, closing, sta
 const SHUTTING_DOWN: NotReady = {
   reason: 'shutting-down',
   detail: 'the server is shutting down',
+}
+
+const UNREADABLE: NotReady = {
+  reason: 'database-unavailable',
+  detail: 'the database cannot be read just now; look who has it locked',
 }
 
 /** What `ask` gives, or that the database cannot be used. One that somebody holds just now is there all the same. */
@@ -126,7 +134,7 @@ function outdated({ status }: CurrentStatus, failure: MigrationError | null): No
   if (status.state === 'pending')
     return {
       reason: 'schema-pending',
-      detail: `${status.pending} migrations are pending${failure ? `; the migration at start has failed: ${failure.message}` : ''}`,
+      detail: `${status.pending === 1 ? '1 migration is' : `${status.pending} migrations are`} pending${failure ? `; the migration at start has failed: ${failure.message}` : ''}`,
     }
   return null
 }

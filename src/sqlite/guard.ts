@@ -173,5 +173,6 @@ export class Watched {
 
 /** A statement's first characters. */
 export function shorten(text: string): string {
-  return text.slice(skipTrivia(text, 0)).trimEnd().slice(0, STATEMENT_LENGTH)
+  // The cut may go through a character of two halves, which many a JSON parser refuses.
+  return text.slice(skipTrivia(text, 0)).trimEnd().slice(0, STATEMENT_LENGTH).toWellFormed()
 }

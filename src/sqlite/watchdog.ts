@@ -63,7 +63,9 @@ function watch(
     const statement = looks % 2 === 0 ? untold() : null
     if (statement === null) return
     try {
-      write(fd, `${JSON.stringify(statement)}\n`)
+      // A reader of lines may take these two for ends of lines.
+      const line = JSON.stringify(statement).replace(/[\u2028\u2029]/g, (end) => `\\u${end.charCodeAt(0).toString(16)}`)
+      write(fd, `${line}\n`)
     } catch {
       // The parent has just died; the next look ends this process.
     }
