@@ -35,7 +35,8 @@ export function openReading(file: () => string, aftermath: (file: string) => Aft
     try {
       return question(now())
     } catch (error) {
-      if (!needsRecovery(error)) throw error
+      // Who is locked out by the recovery itself waits for it like those who asked for it.
+      if (!needsRecovery(error) && (recovery === null || !isLockedError(error))) throw error
       // One for all who ask: each is a process.
       recovery ??= rollBack(aftermath(file())).finally(() => {
         recovery = null
