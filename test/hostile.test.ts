@@ -125,6 +125,7 @@ describe('fault 37: a hostile or mistaken request', () => {
       'that brings a body with a GET',
       'GET /migrations HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 15\r\n\r\n{"dryRun":true}',
     ],
+    ['that asks for *?', 'GET *?x=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'],
     ['that asks for *', 'GET * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'],
     ['whose body does not come', 'POST /migrate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{'],
     ['whose head does not come', 'POST /migrate HTTP/1.1\r\nHost: localhost\r\n'],

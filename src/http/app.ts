@@ -147,7 +147,7 @@ function refuseMalformed(app: FastifyInstance): void {
   app.addHook('onRequest', async ({ raw }) => {
     if ('unmet' in raw) throw new MigrationError('invalid-request', 'only Expect: 100-continue can be met')
     // RFC 9112, section 3.2.4
-    if (raw.url === '*' && raw.method !== 'OPTIONS')
+    if (raw.url?.startsWith('*') && (raw.url !== '*' || raw.method !== 'OPTIONS'))
       throw new MigrationError('invalid-request', 'only OPTIONS may ask for *; ask for a path')
     // RFC 9112, section 3.2
     const hosts = raw.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
