@@ -9,8 +9,11 @@ import { RecordReader } from './record.ts'
 export interface Reading {
   /** What the record says as it is. */
   now(): RecordReader
-  /** What the record says; what a dead process has left in the middle of a commit is undone first. */
-  ask<T>(question: (record: RecordReader) => T): Promise<T>
+  /**
+   * What the record says; what a dead process has left in the middle of a commit is undone first. Where readers are locked
+   * out, it is asked again for `patienceMs`, a moment unless said.
+   */
+  ask<T>(question: (record: RecordReader) => T, patienceMs?: number): Promise<T>
   /** The history, as the port has it. */
   readonly read: (patience: Patience) => Promise<History>
   close(): void
@@ -18,6 +21,9 @@ export interface Reading {
 
 /** How often a patient reader tries again, in milliseconds. */
 const READ_AGAIN_MS = 20
+
+/** How long a moment may be in which nobody can read, as when the first run switches to WAL, in milliseconds. */
+const BRIEF_MS = 500
 
 export function openReading(file: () => string, aftermath: (file: string) => Aftermath): Reading {
   let open = { of: file(), record: new RecordReader(file()) }
@@ -31,7 +37,7 @@ export function openReading(file: () => string, aftermath: (file: string) => Aft
     return open.record
   }
 
-  async function ask<T>(question: (record: RecordReader) => T): Promise<T> {
+  async function askOnceMore<T>(question: (record: RecordReader) => T): Promise<T> {
     try {
       return question(now())
     } catch (error) {
@@ -46,16 +52,20 @@ export function openReading(file: () => string, aftermath: (file: string) => Aft
     }
   }
 
-  async function read(patience: Patience): Promise<History> {
-    const deadline = performance.now() + (patience === 'patient' ? aftermath(file()).lockTimeoutMs : 0)
+  async function ask<T>(question: (record: RecordReader) => T, patienceMs = BRIEF_MS): Promise<T> {
+    const deadline = performance.now() + patienceMs
     for (;;) {
       try {
-        return await ask((record) => record.read())
+        return await askOnceMore(question)
       } catch (error) {
         if (!isLockedError(error) || performance.now() >= deadline) throw error
         await delay(READ_AGAIN_MS)
       }
     }
+  }
+
+  async function read(patience: Patience): Promise<History> {
+    return await ask((record) => record.read(), patience === 'patient' ? aftermath(file()).lockTimeoutMs : 0)
   }
 
   return { now, ask, read, close: () => open.record.close() }

@@ -227,7 +227,11 @@ export function isAlive(pid: number): boolean {
 /** The runner that is in the middle of a step: it has the database open, and has computed for a while since we asked. */
 export async function computing({ children, database }: Pick<Server, 'children' | 'database'>): Promise<number> {
   // A spare one, one that gets no further than the lock, and one whose run is over do not have it open.
-  const [runner = 0] = children().filter((pid) => opened(pid).includes(database))
+  let runner = 0
+  await until(() => {
+    runner = children().find((pid) => opened(pid).includes(database)) ?? 0
+    return runner !== 0
+  })
   const before = ticksOf(runner)
   await until(() => ticksOf(runner) >= before + COMPUTED)
   return runner
