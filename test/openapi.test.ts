@@ -1,17 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { Ajv2020 } from 'ajv/dist/2020.js'
+import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { expect, it } from 'vitest'
+import { ERROR_CODES } from '../src/core/errors.ts'
+import { PROBLEMS } from '../src/http/problem-list.ts'
+import { codesOf, DOCUMENT, FILE, type Media, misfit, type Operation, pointer } from './support/described.ts'
 import { CATS, ENDLESS, write } from './support/folder.ts'
-import { type Answer, ask as request, startServer } from './support/server.ts'
-
-interface Document {
-  readonly paths: Record<
-    string,
-    Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }> }>
-  >
-}
-
-const committed = JSON.parse(readFileSync(new URL('../openapi/openapi.json', import.meta.url), 'utf8')) as Document
+import { ask as request, startServer } from './support/server.ts'
 
 it('serves the committed OpenAPI document', async () => {
   const server = await startServer({ files: CATS })
@@ -19,22 +13,91 @@ it('serves the committed OpenAPI document', async () => {
   expect(status).toBe(200)
   expect(headers.get('content-type')).toMatch('application/json')
   expect(text.endsWith('\n')).toBe(true)
-  expect(body).toEqual(committed)
+  expect(body).toEqual(DOCUMENT)
   expect(body).toMatchObject({ openapi: '3.1.0' })
 })
 
-it('gives each answer in the form that the document describes', async () => {
+it('passes the recommended rules of Redocly, without exception', async () => {
+  const source = readFileSync(FILE, 'utf8')
+  expect(await complaints(source)).toEqual([])
+  // It would be no proof if it passed whatever it is.
+  const broken = JSON.parse(source)
+  delete broken.paths['/migrate'].post.operationId
+  broken.components.examples.migrated.value.kind = 'migrated'
+  const rules = (await complaints(JSON.stringify(broken))).map((complaint) => complaint.split(':')[0])
+  expect(new Set(rules)).toEqual(new Set(['operation-operationId', 'no-invalid-media-type-examples']))
+})
+
+async function complaints(source: string): Promise<string[]> {
+  const config = await createConfig({ extends: ['recommended'] })
+  const problems = await lintFromString({ source, absoluteRef: FILE, config })
+  return problems.map(({ ruleId, message }) => `${ruleId}: ${message}`)
+}
+
+/** Every answer of every operation with a body, with where it stands. */
+function answers(): { at: readonly string[]; operation: Operation; status: string; type: string; media: Media }[] {
+  return Object.entries(DOCUMENT.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).flatMap(([method, operation]) =>
+      Object.entries(operation.responses).flatMap(([status, { content = {} }]) =>
+        Object.entries(content).map(([type, media]) => {
+          const at = ['paths', path, method, 'responses', status, 'content', type]
+          return { at, operation, status, type, media }
+        }),
+      ),
+    ),
+  )
+}
+
+it('shows an example of every answer, each as its schema says', () => {
+  const examples = answers().flatMap(({ at, media }) => {
+    expect(Object.keys(media.examples ?? {}), at.join(' ')).not.toEqual([])
+    return Object.values(media.examples).map(({ $ref }) => ({ at, name: $ref.split('/').at(-1) ?? '' }))
+  })
+  for (const { at, name } of examples) {
+    const { value } = DOCUMENT.components.examples[name] ?? expect.fail(`${name} is no example`)
+    expect(misfit(pointer(...at, 'schema'), value), `${name} of ${at.join(' ')}`).toBe(null)
+  }
+  expect(new Set(examples.map(({ name }) => name))).toEqual(new Set(Object.keys(DOCUMENT.components.examples)))
+})
+
+it('shows every problem as an example, under the status that it is told with', () => {
+  const shown = answers().filter(({ type }) => type === 'application/problem+json')
+  for (const { at, status, media } of shown) {
+    for (const [name, { $ref }] of Object.entries(media.examples)) {
+      const { value } = DOCUMENT.components.examples[$ref.split('/').at(-1) ?? ''] ?? expect.fail($ref)
+      const code = name.split('.')[0] as keyof typeof PROBLEMS
+      expect(value, at.join(' ')).toMatchObject({ code, status: Number(status), type: `/problems/${code}` })
+      expect(PROBLEMS[code].status).toBe(Number(status))
+    }
+  }
+  expect(new Set(shown.flatMap(({ media }) => codesOf(media)))).toEqual(new Set(ERROR_CODES))
+})
+
+it('names each operation once, and asks no token of what is open', () => {
+  const operations = Object.entries(DOCUMENT.paths).flatMap(([path, methods]) =>
+    Object.values(methods).map((operation) => ({ path, operation })),
+  )
+  const ids = operations.map(({ operation }) => operation.operationId)
+  expect(new Set(ids).size).toBe(ids.length)
+  const open = operations.filter(({ operation }) => operation.security?.length === 0).map(({ path }) => path)
+  expect(open).toEqual(['/livez', '/readyz', '/problems', '/problems/{code}'])
+  for (const { path, operation } of operations) {
+    expect(operation.responses[401] === undefined, path).toBe(open.includes(path))
+    for (const status of ['204', '304']) expect(operation.responses[status]?.content, path).toBe(undefined)
+  }
+})
+
+it('is not longer than it has to be', () => {
+  expect(readFileSync(FILE).length).toBeLessThan(250_000)
+})
+
+it('gives each answer in the form that the document describes, which every test holds it to', async () => {
   const server = await startServer({ files: CATS })
-  const all: [string, string, Promise<Answer>][] = []
-  const ask = async (
-    method: 'get' | 'post' | 'delete',
-    path: string,
-    template = path.split('?')[0] ?? '',
-    headers: Record<string, string> = {},
-  ) => {
-    const answer = request(`${server.url}${path}`, { method: method.toUpperCase(), headers })
-    all.push([method, template, answer])
-    return await answer
+  const statuses = new Set<number>()
+  const ask = async (method: 'get' | 'post' | 'delete', path: string, headers: Record<string, string> = {}) => {
+    const answer = await request(`${server.url}${path}`, { method: method.toUpperCase(), headers })
+    statuses.add(answer.status)
+    return answer
   }
   await ask('get', '/migrations')
   await ask('post', '/migrate?dryRun=true')
@@ -43,9 +106,9 @@ it('gives each answer in the form that the document describes', async () => {
   await ask('post', '/migrate?from=0')
   await ask('post', '/migrate?target=99')
   await ask('get', '/migrations')
-  await ask('get', '/migrations/2', '/migrations/{id}')
-  await ask('get', '/migrations/9', '/migrations/{id}')
-  await ask('get', '/migrations/x', '/migrations/{id}')
+  await ask('get', '/migrations/2')
+  await ask('get', '/migrations/9')
+  await ask('get', '/migrations/x')
   await ask('post', '/rollback?target=-1')
   await ask('post', '/rollback')
   await ask('post', '/migrate?rehearse=true')
@@ -56,51 +119,33 @@ it('gives each answer in the form that the document describes', async () => {
   await ask('post', '/migrate')
   await ask('get', '/runs?limit=2')
   await ask('get', '/runs?limit=0')
-  await ask('get', `/runs/${made.body.id}`, '/runs/{id}')
-  await ask('get', '/runs/nobody', '/runs/{id}')
-  await ask('delete', `/runs/${made.body.id}`, '/runs/{id}')
-  await ask('delete', '/runs/nobody', '/runs/{id}')
+  await ask('get', `/runs/${made.body.id}`)
+  await ask('get', '/runs/nobody')
+  await ask('delete', `/runs/${made.body.id}`)
+  await ask('delete', '/runs/nobody')
   const { backups } = (await ask('get', '/backups')).body as unknown as { backups: { name: string }[] }
-  await ask('post', `/backups/${backups[0]?.name}/restore`, '/backups/{name}/restore')
-  await ask('post', `/backups/${backups[0]?.name}/restore?from=7`, '/backups/{name}/restore')
-  await ask('post', '/backups/nothing.db/restore', '/backups/{name}/restore')
-  await ask('post', '/backups/..%2Fapp.db/restore', '/backups/{name}/restore')
+  await ask('post', `/backups/${backups[0]?.name}/restore`)
+  await ask('post', `/backups/${backups[0]?.name}/restore?from=7`)
+  await ask('post', '/backups/nothing.db/restore')
+  await ask('post', '/backups/..%2Fapp.db/restore')
   write(server.migrations, { '0003_never.up.sql': ENDLESS })
   const running = ask('post', '/migrate')
   await server.logged(({ msg }) => msg === '3 never')
   const [run] = (await ask('get', '/runs')).body.runs as { id: string }[]
-  await ask('delete', `/runs/${run?.id}`, '/runs/{id}')
+  await ask('delete', `/runs/${run?.id}`)
   await running
-  await ask('get', `/runs/${run?.id}/events`, '/runs/{id}/events')
-  await ask('get', `/runs/${run?.id}/events`, '/runs/{id}/events', { 'last-event-id': 'end' })
-  await ask('get', '/runs/nobody/events', '/runs/{id}/events')
+  await ask('get', `/runs/${run?.id}/events`)
+  await ask('get', `/runs/${run?.id}/events`, { 'last-event-id': 'end' })
+  await ask('get', '/runs/nobody/events')
   write(server.migrations, { '0003_never.up.sql': 'SELECT 1;' })
-  await ask('post', '/migrate', '/migrate', { prefer: 'respond-async' })
-  await ask('post', '/repair', '/repair', { prefer: 'respond-async', accept: 'text/plain' })
+  await ask('post', '/migrate', { prefer: 'respond-async' })
+  await ask('post', '/repair', { prefer: 'respond-async', accept: 'text/plain' })
   for (const path of ['/', '/schema', '/metrics', '/backups']) await ask('get', path)
-  await ask('get', '/schema', '/schema', { accept: 'text/plain' })
-  await ask('get', '/schema', '/schema', { 'if-none-match': '*' })
+  await ask('get', '/schema', { accept: 'text/plain' })
+  await ask('get', '/schema', { 'if-none-match': '*' })
   await ask('get', '/livez')
   await ask('get', '/readyz')
   await ask('get', '/readyz?schema=99')
-  const ajv = new Ajv2020({ strict: false, formats: { 'date-time': true } })
-  const statuses = new Set<number>()
-  for (const [method, path, answered] of all) {
-    const { status, headers, body, text } = await answered
-    statuses.add(status)
-    const described = committed.paths[path]?.[method]?.responses[String(status)]
-    if (status === 204 || status === 304) {
-      expect(described, `${method} ${path} ${status}`).toBeDefined()
-      expect(text).toBe('')
-      continue
-    }
-    const type = headers.get('content-type')?.split(';')[0] ?? ''
-    const schema = described?.content?.[type]?.schema
-    expect(schema, `${method} ${path} ${status} ${type}`).toBeDefined()
-    expect(ajv.validate(schema ?? {}, /json/.test(type) ? body : text), `${method} ${path}: ${ajv.errorsText()}`).toBe(
-      true,
-    )
-  }
   expect([...statuses].sort()).toEqual([200, 202, 204, 304, 400, 404, 409, 412, 503])
 })
 
@@ -110,5 +155,5 @@ it('shows Swagger UI', async () => {
   expect(page.status).toBe(200)
   expect(page.headers.get('content-type')).toMatch('text/html')
   expect(page.text).toMatch('swagger-ui')
-  expect((await server.get('/docs/json')).body).toEqual(committed)
+  expect((await server.get('/docs/json')).body).toEqual(DOCUMENT)
 })

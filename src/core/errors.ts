@@ -1,6 +1,6 @@
 /**
- * Every reason for which schemad refuses or fails. The list is closed: a new code does not compile until `http/problem.ts`
- * has decided what status it is told with.
+ * Every reason for which schemad refuses or fails. The list is closed: a new code does not compile until
+ * `http/problem-list.ts` has decided what status it is told with, and what is to be done.
  */
 export const ERROR_CODES = [
   'invalid-request',

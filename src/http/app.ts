@@ -27,6 +27,7 @@ import { type Metrics, metricsRoutes } from './metrics.ts'
 import { migrationRoutes } from './migrations.ts'
 import { probeRoutes } from './probes.ts'
 import { answerBareProblem, answerProblem } from './problem.ts'
+import { problemRoutes } from './problem-routes.ts'
 import { runRoutes } from './run-routes.ts'
 import { schemaRoutes } from './schema.ts'
 import { secureAnswers } from './security.ts'
@@ -118,6 +119,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   linkRoutes(app, options.version)
   probeRoutes(app, options)
   metricsRoutes(app, options)
+  problemRoutes(app)
   await documentationRoutes(app)
   await app.ready()
   return app

@@ -4,7 +4,8 @@ import type { Engine } from '../core/engine.ts'
 import type { Runs } from '../core/runs.ts'
 import { accepted, answerRun, number, preferHeader, runRequest } from './change.ts'
 import { notModified } from './etag.ts'
-import { answer, Backup, integer, problems, Run as RunSchema } from './schemas.ts'
+import { problems, READ_REFUSALS, RUN_REFUSALS } from './refusals.ts'
+import { answer, Backups, integer, Run as RunSchema } from './schemas.ts'
 
 interface Restore {
   readonly Params: { readonly name: string }
@@ -12,18 +13,20 @@ interface Restore {
 }
 
 const list = {
+  operationId: 'listBackups',
   summary: 'The backups, the newest first',
   description: 'One is made before each run that has steps to do.',
   tags: ['backups'],
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
-    200: answer('The backups', { 'application/json': Type.Object({ backups: Type.Array(Backup) }) }),
+    200: answer('The backups', { 'application/json': [Backups, 'backups'] }),
     ...notModified,
-    ...problems(400, 401, 403, 503),
+    ...problems(...READ_REFUSALS),
   },
 }
 
 const restore = {
+  operationId: 'restoreBackup',
   summary: 'Put a backup in the place of the database',
   description:
     'Whole or not at all, with a backup of its own before it. The log and the runs made since are carried over; `rowCounts` tells what of each table is lost. Whoever has the database open sees the restored state.',
@@ -38,9 +41,12 @@ const restore = {
     { additionalProperties: false },
   ),
   response: {
-    200: answer('The run, which has ended well', { 'application/json': RunSchema, 'text/plain': Type.String() }),
-    202: accepted,
-    ...problems(400, 401, 403, 404, 409, 412, 422, 500, 503, 507),
+    200: answer('The run, which has ended well', {
+      'application/json': [RunSchema, 'restored'],
+      'text/plain': [Type.String(), 'restored-text'],
+    }),
+    202: accepted('restore-accepted', 'restore-accepted-text'),
+    ...problems(...RUN_REFUSALS, 'invalid-request.backup', 'not-found.backup'),
   },
 }
 

@@ -6,6 +6,7 @@ import type { Run } from '../core/migration.ts'
 import type { Request } from '../core/plan.ts'
 import type { RunRequest } from '../core/run.ts'
 import type { Runs } from '../core/runs.ts'
+import type { ExampleName } from './examples.ts'
 import { preferencesOf } from './prefer.ts'
 import { answer, Run as RunSchema } from './schemas.ts'
 import { vary } from './vary.ts'
@@ -86,16 +87,16 @@ export const preferHeader = Type.Object({
 })
 
 /** The answer to who prefers `respond-async`. */
-export const accepted = {
+export const accepted = (run: ExampleName, text: ExampleName) => ({
   ...answer(
     'The run as it stands: it waits for its turn or has it, and goes on by itself. GET its Location for its end',
     {
-      'application/json': RunSchema,
-      'text/plain': Type.String({ description: 'Its id and its status' }),
+      'application/json': [RunSchema, run],
+      'text/plain': [Type.String({ description: 'Its id and its status' }), text],
     },
   ),
   headers: {
     Location: Type.String({ description: 'Where it is found' }),
     'Preference-Applied': Type.String({ description: '`respond-async`' }),
   },
-}
+})

@@ -4,7 +4,10 @@ import { MigrationError } from '../core/errors.ts'
 import type { Request } from '../core/plan.ts'
 import type { Runs } from '../core/runs.ts'
 import { accepted, answerRun, number, preferHeader, runRequest } from './change.ts'
-import { answer, flag, integer, problems, Run as RunSchema, requiredInteger } from './schemas.ts'
+import type { ExampleName } from './examples.ts'
+import type { ProblemExampleName } from './problem-list.ts'
+import { PLAN_REFUSALS, problems, RUN_REFUSALS } from './refusals.ts'
+import { answer, flag, integer, Run as RunSchema, requiredInteger } from './schemas.ts'
 
 interface Query {
   readonly target?: string
@@ -27,18 +30,29 @@ const common = {
   rehearse: flag('Do it with a copy, tell what came of it, and leave the database alone'),
 }
 
-const answers = {
+type Some<T> = readonly [T, ...T[]]
+
+const answers = (
+  [runs, texts, accepts]: readonly [
+    runs: Some<ExampleName>,
+    texts: Some<ExampleName>,
+    accepts: readonly [ExampleName, ExampleName],
+  ],
+  ...refusals: readonly ProblemExampleName[]
+) => ({
   200: answer('The run, which has ended well; nothing to do is a run without steps', {
-    'application/json': RunSchema,
-    'text/plain': Type.String({
-      description: 'A line for each step that was done: `0 init_db`',
-    }),
+    'application/json': [RunSchema, ...runs],
+    'text/plain': [Type.String({ description: 'A line for each step that was done: `0 init_db`' }), ...texts],
   }),
-  202: accepted,
-  ...problems(400, 401, 403, 409, 412, 422, 500, 503, 507),
-}
+  202: accepted(...accepts),
+  ...problems(...RUN_REFUSALS, ...PLAN_REFUSALS, ...refusals),
+})
+
+/** What is the fault of what the migrations do. */
+const FAULTS = ['migration-failed', 'foreign-key-violation'] as const
 
 const migrate = {
+  operationId: 'migrate',
   summary: 'Apply what is pending',
   description: 'Each migration is a transaction of its own. Safe to repeat: what is applied is not applied again.',
   tags: ['changes'],
@@ -47,10 +61,19 @@ const migrate = {
     { target: integer('Apply up to and with this id'), ...common },
     { additionalProperties: false },
   ),
-  response: answers,
+  response: answers(
+    [
+      ['migrated', 'notes-added', 'idle', 'planned', 'rehearsed'],
+      ['migrated-text', 'idle-text'],
+      ['migrate-accepted', 'migrate-accepted-text'],
+    ],
+    ...FAULTS,
+    'checksum-mismatch',
+  ),
 }
 
 const rollback = {
+  operationId: 'rollback',
   summary: 'Undo what was applied last',
   description: 'Say `target` in automation: a repeated `steps` undoes more.',
   tags: ['changes'],
@@ -63,10 +86,20 @@ const rollback = {
     },
     { additionalProperties: false },
   ),
-  response: answers,
+  response: answers(
+    [
+      ['rolled-back', 'rollback-planned'],
+      ['rolled-back-text', 'idle-text'],
+      ['rollback-accepted', 'rollback-accepted-text'],
+    ],
+    ...FAULTS,
+    'no-rollback',
+    'rollback-incomplete',
+  ),
 }
 
 const baseline = {
+  operationId: 'baseline',
   summary: 'Record migrations as applied without running them',
   description: 'For a database that has the schema already and no history yet.',
   tags: ['changes'],
@@ -75,16 +108,17 @@ const baseline = {
     { target: requiredInteger('The last id that the database already has'), from, wait, dryRun },
     { additionalProperties: false },
   ),
-  response: answers,
+  response: answers([['baselined'], ['migrated-text'], ['baseline-accepted', 'migrate-accepted-text']], 'not-empty'),
 }
 
 const repair = {
+  operationId: 'repair',
   summary: 'Record what the files of changed migrations are now',
   description: 'For applied migrations whose files were edited on purpose. Runs nothing of them.',
   tags: ['changes'],
   headers: preferHeader,
   querystring: Type.Object({ from, wait, dryRun }, { additionalProperties: false }),
-  response: answers,
+  response: answers([['repaired'], ['repaired-text', 'idle-text'], ['repair-accepted', 'repair-accepted-text']]),
 }
 
 /** The seconds to queue when nothing is said: an init container waits, all others want to know. */

@@ -2,13 +2,19 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import type { Role } from './auth.ts'
+import { EXAMPLES, PROBLEM_EXAMPLES } from './examples.ts'
+import { SHARED } from './schemas.ts'
 import { DOCUMENTATION_CSP } from './security.ts'
 
 const config = { role: 'open' } as const
 
 /** Collects the routes' schemas. Stands before the routes. */
 export async function describeRoutes(app: FastifyInstance, version: string): Promise<void> {
+  for (const schema of SHARED) app.addSchema(schema)
   await app.register(swagger, {
+    refResolver: { buildLocalReference: ({ $id }, _, __, at) => String($id ?? `def-${at}`) },
+    transform: ({ schema, url, route }) => ({ url, schema: { ...schema, ...leaveOf(schema, route.config?.role) } }),
     openapi: {
       openapi: '3.1.0',
       info: {
@@ -24,14 +30,24 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
         { name: 'changes', description: 'One at a time' },
         { name: 'runs', description: 'What was done, when and by whom' },
         { name: 'backups', description: 'One before each run' },
+        { name: 'problems', description: 'What is answered where something is refused or fails' },
         { name: 'probes', description: 'For what runs the process' },
       ],
       components: {
         securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+        examples: { ...EXAMPLES, ...PROBLEM_EXAMPLES },
       },
       security: [{ token: [] }, {}],
     },
   })
+}
+
+/** What a route's role says to who reads: no token is needed, or which one, where there are tokens. */
+function leaveOf({ description }: { readonly description?: string }, role: Role | 'open' | undefined) {
+  if (role === 'open') return { security: [] }
+  if (role === undefined) return {}
+  const needed = `Where tokens are in force, it takes one of the role \`${role}\`.`
+  return { description: description === undefined ? needed : `${description} ${needed}` }
 }
 
 /** `GET /openapi.json` and `GET /docs`. */

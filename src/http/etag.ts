@@ -28,4 +28,4 @@ function matches(header: string | undefined, etag: string): boolean {
 }
 
 /** The answer to who has it already. */
-export const notModified = { 304: { description: 'Not changed since the ETag of If-None-Match' } }
+export const notModified = { 304: { type: 'null', description: 'Not changed since the ETag of If-None-Match' } }

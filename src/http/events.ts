@@ -4,7 +4,8 @@ import type { RunStatus } from '../core/migration.ts'
 import type { Runs } from '../core/runs.ts'
 import type { Progress } from '../core/watch.ts'
 import { EventStream } from './event-stream.ts'
-import { answer, problems } from './schemas.ts'
+import { problems, READ_REFUSALS } from './refusals.ts'
+import { answer } from './schemas.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -19,6 +20,7 @@ const LIVING: readonly string[] = ['queued', 'running'] satisfies RunStatus[]
 const END = 'end'
 
 const schema = {
+  operationId: 'watchRun',
   summary: 'What a run does, as it does it',
   description:
     'Server-sent events with JSON data: `run`, the run as it stands, first; `step`, when one begins and when it has ended; `statement`, while it is executed, ten a second at most; `end`, the run, last. A comment is sent at least every 15 seconds. An ended run gives `run` and `end`. A client that comes back with the `Last-Event-ID` of the end is answered with 204, on which a browser stops coming back; with any other it begins with `run` again.',
@@ -29,9 +31,9 @@ const schema = {
   }),
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
-    200: answer('The events', { 'text/event-stream': Type.String() }),
-    204: { description: 'The end has been seen' },
-    ...problems(400, 401, 403, 404, 503),
+    200: answer('The events', { 'text/event-stream': [Type.String(), 'events'] }),
+    204: { type: 'null', description: 'The end has been seen' },
+    ...problems(...READ_REFUSALS, 'not-found.run'),
   },
 }
 

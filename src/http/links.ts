@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { notModified } from './etag.ts'
-import { answer, problems } from './schemas.ts'
+import { OPEN_REFUSALS, problems } from './refusals.ts'
+import { answer } from './schemas.ts'
 
-const LINKS = {
+/** Where everything is. */
+export const LINKS = {
   migrations: '/migrations',
   migrate: '/migrate',
   rollback: '/rollback',
@@ -17,22 +19,27 @@ const LINKS = {
   metrics: '/metrics',
   openapi: '/openapi.json',
   docs: '/docs',
+  problems: '/problems',
 } as const
 
 const schema = {
+  operationId: 'listLinks',
   summary: 'What there is',
   tags: ['migrations'],
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
     200: answer('The links', {
-      'application/json': Type.Object({
-        name: Type.String(),
-        version: Type.String(),
-        links: Type.Record(Type.String(), Type.String()),
-      }),
+      'application/json': [
+        Type.Object({
+          name: Type.String(),
+          version: Type.String(),
+          links: Type.Record(Type.String(), Type.String()),
+        }),
+        'links',
+      ],
     }),
     ...notModified,
-    ...problems(400, 401, 403),
+    ...problems(...OPEN_REFUSALS, 'unauthorized'),
   },
 }
 

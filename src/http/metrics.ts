@@ -4,7 +4,8 @@ import { Type } from 'typebox'
 import { RUN_KINDS, type Run } from '../core/migration.ts'
 import type { RunEvent } from '../core/runs.ts'
 import type { CurrentStatus } from '../core/status.ts'
-import { answer, problems } from './schemas.ts'
+import { OPEN_REFUSALS, problems } from './refusals.ts'
+import { answer } from './schemas.ts'
 
 /** What is counted, for Prometheus. Durations are in seconds, times in seconds since 1970. */
 export interface Metrics {
@@ -107,12 +108,13 @@ export function openMetrics(version: string): Metrics {
 }
 
 const schema = {
+  operationId: 'listMetrics',
   summary: 'What is counted and measured, for Prometheus',
   tags: ['probes'],
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
-    200: answer('The text format of Prometheus', { 'text/plain': Type.String() }),
-    ...problems(400, 401, 403),
+    200: answer('The text format of Prometheus', { 'text/plain': [Type.String(), 'metrics'] }),
+    ...problems(...OPEN_REFUSALS, 'unauthorized'),
   },
 }
 

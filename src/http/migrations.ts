@@ -5,7 +5,8 @@ import { MigrationError } from '../core/errors.ts'
 import type { Directory } from '../core/migration.ts'
 import { type CurrentStatus, MIGRATION_STATES, type MigrationState, type MigrationStatus } from '../core/status.ts'
 import { notModified, tagOf } from './etag.ts'
-import { answer, MigrationSource, Migrations, problems } from './schemas.ts'
+import { problems, READ_REFUSALS } from './refusals.ts'
+import { answer, MigrationSource, Migrations } from './schemas.ts'
 import { vary } from './vary.ts'
 
 export interface MigrationRoutes {
@@ -15,6 +16,7 @@ export interface MigrationRoutes {
 }
 
 const list = {
+  operationId: 'listMigrations',
   summary: 'How the migrations stand',
   description:
     'Never waits for a lock, and answers while a change runs. Has an ETag; `Accept: text/plain` gives a view for people.',
@@ -33,15 +35,16 @@ const list = {
   ),
   response: {
     200: answer('All migrations of the directory and the database', {
-      'application/json': Migrations,
-      'text/plain': Type.String(),
+      'application/json': [Migrations, 'pending', 'rolling', 'invalid'],
+      'text/plain': [Type.String(), 'pending-text'],
     }),
     ...notModified,
-    ...problems(400, 401, 403, 503),
+    ...problems(...READ_REFUSALS),
   },
 }
 
 const one = {
+  operationId: 'findMigration',
   summary: 'A migration with its sources',
   tags: ['migrations'],
   params: Type.Object({
@@ -52,9 +55,9 @@ const one = {
   }),
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
-    200: answer('The migration', { 'application/json': MigrationSource }),
+    200: answer('The migration', { 'application/json': [MigrationSource, 'migration'] }),
     ...notModified,
-    ...problems(400, 401, 403, 404, 503),
+    ...problems(...READ_REFUSALS, 'not-found'),
   },
 }
 

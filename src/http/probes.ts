@@ -3,7 +3,8 @@ import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { CurrentStatus } from '../core/status.ts'
-import { answer, problems } from './schemas.ts'
+import { problems } from './refusals.ts'
+import { answer } from './schemas.ts'
 
 export interface ProbeRoutes {
   readonly engine: Engine
@@ -32,17 +33,19 @@ const Serving = Type.Object({ status: Type.Literal('ok') })
 const config = { role: 'open', probe: true } as const
 
 const livez = {
+  operationId: 'isAlive',
   summary: 'Whether the process serves',
   description: 'Never touches the database: a stuck disk is no reason to restart.',
   tags: ['probes'],
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
-    200: answer('It serves', { 'application/json': Serving }),
-    ...problems(400),
+    200: answer('It serves', { 'application/json': [Serving, 'serving'] }),
+    ...problems('invalid-request.parameter'),
   },
 }
 
 const readyz = {
+  operationId: 'isReady',
   summary: 'Whether the database can be read and written',
   tags: ['probes'],
   querystring: Type.Object(
@@ -58,14 +61,18 @@ const readyz = {
     { additionalProperties: false },
   ),
   response: {
-    200: answer('Ready', { 'application/json': Serving }),
+    200: answer('Ready', { 'application/json': [Serving, 'serving'] }),
     503: answer('Not ready', {
-      'application/json': Type.Object({
-        reason: Type.Unsafe<Reason>({ type: 'string', enum: [...REASONS] }),
-        detail: Type.String({ description: 'What, which one, and what to do' }),
-      }),
+      'application/json': [
+        Type.Object({
+          reason: Type.Unsafe<Reason>({ type: 'string', enum: [...REASONS] }),
+          detail: Type.String({ description: 'What, which one, and what to do' }),
+        }),
+        'schema-pending',
+        'not-available',
+      ],
     }),
-    ...problems(400),
+    ...problems('invalid-request.schema', 'internal'),
   },
 }
 

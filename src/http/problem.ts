@@ -1,46 +1,9 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { asMigrationError, type ErrorCode, MigrationError } from '../core/errors.ts'
+import { asMigrationError, MigrationError } from '../core/errors.ts'
+import { PROBLEMS } from './problem-list.ts'
 import type { ProblemDocument } from './schemas.ts'
-
-/** What HTTP says of each error, and whether the same request may go well later. A new code has to be decided here. */
-const HTTP = {
-  'invalid-request': [400, false, 'Invalid request'],
-  unauthorized: [401, false, 'A valid token is needed'],
-  forbidden: [403, false, 'The token does not allow this'],
-  'forbidden-host': [403, false, 'Unknown host'],
-  'cross-site': [403, false, 'Sent from another site'],
-  'not-found': [404, false, 'Not found'],
-  'method-not-allowed': [405, false, 'Method not allowed'],
-  'change-in-progress': [409, true, 'Another change is under way'],
-  'checksum-mismatch': [409, false, 'Applied migrations were changed'],
-  'no-rollback': [409, false, 'A rollback is missing'],
-  'rollback-incomplete': [409, false, 'The rollback stopped half way'],
-  'history-gap': [409, false, 'The history has a hole'],
-  'history-moved': [409, false, 'The history was changed meanwhile'],
-  'foreign-table': [409, false, 'A table belongs to another tool'],
-  'not-empty': [409, false, 'Migrations are applied already'],
-  'run-ended': [409, false, 'The run has ended'],
-  cancelled: [409, false, 'The run was cancelled'],
-  'precondition-failed': [412, false, 'The current migration is another'],
-  'invalid-migrations': [422, false, 'The migrations directory has problems'],
-  'migration-failed': [422, false, 'A migration failed and was rolled back'],
-  'foreign-key-violation': [422, false, 'A migration left orphans and was rolled back'],
-  'forbidden-statement': [422, false, 'A migration has a forbidden statement and was rolled back'],
-  'timed-out': [422, false, 'The run took too long and was rolled back'],
-  'runner-crashed': [500, true, 'The runner died; what was not committed was rolled back'],
-  internal: [500, true, 'Internal error'],
-  'database-locked': [503, true, 'The database is locked'],
-  'database-unavailable': [503, true, 'The database is unavailable'],
-  'shutting-down': [503, true, 'The server is shutting down'],
-  'insufficient-storage': [507, false, 'No space left'],
-} as const satisfies Record<ErrorCode, readonly [status: number, retryable: boolean, title: string]>
-
-/** The status that `code` is told with. */
-export function statusOf(code: ErrorCode): number {
-  return HTTP[code][0]
-}
 
 /** The error of Fastify, the router, the validator or ours, as a problem document: the one place that makes them. */
 export function answerProblem(
@@ -49,7 +12,7 @@ export function answerProblem(
   reply: FastifyReply,
 ): FastifyReply {
   const known = translated(error)
-  const [status, retryable] = HTTP[known.code]
+  const { status, retryable } = PROBLEMS[known.code]
   if (known.code === 'internal') request.log.error({ err: error, requestId: request.id }, 'internal error')
   if (status === 401) reply.header('WWW-Authenticate', 'Bearer realm="schemad"')
   if (retryable && status !== 500) reply.header('Retry-After', '1')
@@ -65,7 +28,7 @@ export function answerProblem(
 
 /** The problem document of `error`. What caused it stays in the log. */
 export function documentOf({ code, message, details }: MigrationError, instance: string): ProblemDocument {
-  const [status, retryable, title] = HTTP[code]
+  const { status, retryable, title } = PROBLEMS[code]
   const document = { type: `/problems/${code}`, title, status, detail: message, instance, code, retryable }
   // They come first, and nothing takes their place.
   return { ...document, ...details, ...document }

@@ -4,7 +4,8 @@ import { MigrationError } from '../core/errors.ts'
 import type { Runs } from '../core/runs.ts'
 import { number } from './change.ts'
 import { notModified } from './etag.ts'
-import { answer, integer, problems, RunList, Run as RunSchema } from './schemas.ts'
+import { problems, READ_REFUSALS } from './refusals.ts'
+import { answer, integer, RunList, Run as RunSchema } from './schemas.ts'
 
 const MOST_RUNS = 100
 const RUNS = 20
@@ -13,6 +14,7 @@ const none = Type.Object({}, { additionalProperties: false })
 const params = Type.Object({ id: Type.String({ description: 'The id of a run' }) })
 
 const list = {
+  operationId: 'listRuns',
   summary: 'The runs, the newest first',
   description: 'Those that had steps to do, of any server; and those that wait or run here.',
   tags: ['runs'],
@@ -29,25 +31,27 @@ const list = {
     { additionalProperties: false },
   ),
   response: {
-    200: answer('A page of runs', { 'application/json': RunList }),
+    200: answer('A page of runs', { 'application/json': [RunList, 'runs', 'no-runs'] }),
     ...notModified,
-    ...problems(400, 401, 403, 503),
+    ...problems(...READ_REFUSALS, 'invalid-request.limit'),
   },
 }
 
 const one = {
+  operationId: 'findRun',
   summary: 'A run',
   tags: ['runs'],
   params,
   querystring: none,
   response: {
-    200: answer('The run', { 'application/json': RunSchema }),
+    200: answer('The run', { 'application/json': [RunSchema, 'rolled-back', 'running'] }),
     ...notModified,
-    ...problems(400, 401, 403, 404, 503),
+    ...problems(...READ_REFUSALS, 'not-found.run'),
   },
 }
 
 const cancel = {
+  operationId: 'cancelRun',
   summary: 'Cancel a run',
   description:
     'One that waits is dropped, one that runs is killed and rolled back; the steps that it had committed stay. A migrate token may cancel what a migrate token began.',
@@ -55,8 +59,16 @@ const cancel = {
   params,
   querystring: none,
   response: {
-    202: answer('It is being ended; this is how it stood', { 'application/json': RunSchema }),
-    ...problems(400, 401, 403, 404, 409, 503),
+    202: answer('It is being ended; this is how it stood', { 'application/json': [RunSchema, 'running'] }),
+    ...problems(
+      ...READ_REFUSALS,
+      'forbidden',
+      'forbidden.run',
+      'cross-site',
+      'not-found.run',
+      'change-in-progress.run',
+      'run-ended',
+    ),
   },
 }
 

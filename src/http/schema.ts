@@ -3,10 +3,12 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
 import { notModified } from './etag.ts'
-import { answer, problems } from './schemas.ts'
+import { problems, READ_REFUSALS } from './refusals.ts'
+import { answer } from './schemas.ts'
 import { vary } from './vary.ts'
 
 const schema = {
+  operationId: 'findSchema',
   summary: 'The schema of the database as it is',
   description:
     'The SQL of all tables, indexes, views and triggers but schemad’s own three tables, by kind and name; an empty database that is given it has the same schema. Two databases with the same checksum have the same schema.',
@@ -14,14 +16,17 @@ const schema = {
   querystring: Type.Object({}, { additionalProperties: false }),
   response: {
     200: answer('The schema', {
-      'application/json': Type.Object({
-        sql: Type.String(),
-        checksum: Type.String({ description: '`sha256:` and the hash of the SQL' }),
-      }),
-      'text/plain': Type.String({ description: 'The SQL alone' }),
+      'application/json': [
+        Type.Object({
+          sql: Type.String(),
+          checksum: Type.String({ description: '`sha256:` and the hash of the SQL' }),
+        }),
+        'schema',
+      ],
+      'text/plain': [Type.String({ description: 'The SQL alone' }), 'schema-text'],
     }),
     ...notModified,
-    ...problems(400, 401, 403, 503),
+    ...problems(...READ_REFUSALS),
   },
 }
 

@@ -2,10 +2,13 @@ import { type Static, type TSchema, Type } from 'typebox'
 import { ERROR_CODES } from '../core/errors.ts'
 import { PROBLEM_CODES, RUN_KINDS, RUN_STATUSES } from '../core/migration.ts'
 import { MIGRATION_STATES, STATES } from '../core/status.ts'
+import type { ExampleName } from './examples.ts'
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const words = <T extends readonly string[]>(all: T) => Type.Unsafe<T[number]>({ type: 'string', enum: [...all] })
 const time = Type.String({ format: 'date-time' })
+/** A schema of `SHARED`, by its name. */
+export const ref = <T extends TSchema>(schema: T) => Type.Unsafe<Static<T>>({ $ref: `${idOf(schema)}#` })
 
 /** The integers of a query. They stay strings for the validator: Ajv's coercion would take `0x10` and ` 3 `. */
 export const requiredInteger = (description: string) =>
@@ -20,58 +23,73 @@ export const flag = (description: string) =>
     }),
   )
 
-export const Running = Type.Object({
-  id: Type.String(),
-  kind: words(RUN_KINDS),
-  startedAt: time,
-  actor: Type.String(),
-})
+export const Running = Type.Object(
+  {
+    id: Type.String(),
+    kind: words(RUN_KINDS),
+    startedAt: time,
+    actor: Type.String(),
+  },
+  { $id: 'Running' },
+)
 
-export const Problem = Type.Object({
-  code: words([...PROBLEM_CODES, 'history-gap', 'foreign-table'] as const),
-  file: nullable(Type.String()),
-  message: Type.String(),
-})
+export const DirectoryProblem = Type.Object(
+  {
+    code: words([...PROBLEM_CODES, 'history-gap', 'foreign-table'] as const),
+    file: nullable(Type.String()),
+    message: Type.String(),
+  },
+  { $id: 'DirectoryProblem' },
+)
 
-export const MigrationItem = Type.Object({
-  id: Type.Integer({ minimum: 0 }),
-  name: Type.String(),
-  state: words(MIGRATION_STATES),
-  kind: nullable(words(['sql', 'code'] as const)),
-  reversible: Type.Boolean({
-    description: 'A rollback exists, in the directory or in the log',
-  }),
-  checksum: nullable(Type.String({ description: '`sha256:` and the hash of the up source' })),
-  appliedAt: nullable(time),
-  durationMs: nullable(Type.Number()),
-  appliedBy: nullable(Type.String()),
-})
-
-export const MigrationSource = Type.Object({
-  ...MigrationItem.properties,
-  up: nullable(Type.String({ description: 'Its source text' })),
-  down: nullable(Type.String({ description: 'The source text of its rollback' })),
-})
-
-export const Migrations = Type.Object({
-  current: nullable(Type.Integer({ minimum: 0, description: 'The highest applied id' })),
-  latest: nullable(
-    Type.Integer({
-      minimum: 0,
-      description: 'The highest id of the directory',
+export const Migration = Type.Object(
+  {
+    id: Type.Integer({ minimum: 0 }),
+    name: Type.String(),
+    state: words(MIGRATION_STATES),
+    kind: nullable(words(['sql', 'code'] as const)),
+    reversible: Type.Boolean({
+      description: 'A rollback exists, in the directory or in the log',
     }),
-  ),
-  pending: Type.Integer({ minimum: 0 }),
-  state: words(STATES),
-  running: nullable(Running),
-  stale: Type.Optional(
-    Type.Literal(true, {
-      description: 'The database cannot be read just now; this is what it last said',
-    }),
-  ),
-  problems: Type.Array(Problem),
-  migrations: Type.Array(MigrationItem),
-})
+    checksum: nullable(Type.String({ description: '`sha256:` and the hash of the up source' })),
+    appliedAt: nullable(time),
+    durationMs: nullable(Type.Number()),
+    appliedBy: nullable(Type.String()),
+  },
+  { $id: 'Migration' },
+)
+
+export const MigrationSource = Type.Object(
+  {
+    ...Migration.properties,
+    up: nullable(Type.String({ description: 'Its source text' })),
+    down: nullable(Type.String({ description: 'The source text of its rollback' })),
+  },
+  { $id: 'MigrationSource' },
+)
+
+export const Migrations = Type.Object(
+  {
+    current: nullable(Type.Integer({ minimum: 0, description: 'The highest applied id' })),
+    latest: nullable(
+      Type.Integer({
+        minimum: 0,
+        description: 'The highest id of the directory',
+      }),
+    ),
+    pending: Type.Integer({ minimum: 0 }),
+    state: words(STATES),
+    running: nullable(ref(Running)),
+    stale: Type.Optional(
+      Type.Literal(true, {
+        description: 'The database cannot be read just now; this is what it last said',
+      }),
+    ),
+    problems: Type.Array(ref(DirectoryProblem)),
+    migrations: Type.Array(ref(Migration)),
+  },
+  { $id: 'Migrations' },
+)
 
 const RowCount = Type.Object(
   {
@@ -82,67 +100,82 @@ const RowCount = Type.Object(
       nullable(Type.Integer({ description: 'Of a restore: rows that are gone or others; null for another table' })),
     ),
   },
-  { description: 'null where the table does not exist' },
+  { $id: 'RowCount', description: 'null where the table does not exist' },
 )
 
 const RunError = Type.Object(
   { code: words(ERROR_CODES), message: Type.String() },
   {
+    $id: 'RunError',
     additionalProperties: true,
     description: 'Of a step also: id, name, direction, file, line, statement, sqlite',
   },
 )
 
-export const Run = Type.Object({
-  id: Type.String({ description: 'A UUIDv7' }),
-  kind: words(RUN_KINDS),
-  status: words(RUN_STATUSES),
-  rehearsal: Type.Boolean(),
-  atomic: Type.Boolean(),
-  from: nullable(Type.Integer()),
-  to: nullable(Type.Integer()),
-  steps: Type.Array(
-    Type.Object({
-      id: Type.Integer(),
-      name: Type.String(),
-      direction: words(['up', 'down'] as const),
-      status: words(['done', 'failed', 'skipped', 'not-run', 'running', 'recorded'] as const),
-      statements: nullable(Type.Integer()),
-      durationMs: nullable(Type.Number()),
+const Step = Type.Object(
+  {
+    id: Type.Integer(),
+    name: Type.String(),
+    direction: words(['up', 'down'] as const),
+    status: words(['done', 'failed', 'skipped', 'not-run', 'running', 'recorded'] as const),
+    statements: nullable(Type.Integer()),
+    durationMs: nullable(Type.Number()),
+  },
+  { $id: 'Step' },
+)
+
+export const Run = Type.Object(
+  {
+    id: Type.String({ description: 'A UUIDv7' }),
+    kind: words(RUN_KINDS),
+    status: words(RUN_STATUSES),
+    rehearsal: Type.Boolean(),
+    atomic: Type.Boolean(),
+    from: nullable(Type.Integer()),
+    to: nullable(Type.Integer()),
+    steps: Type.Array(ref(Step)),
+    schemaChanges: Type.Object({
+      created: Type.Array(Type.String()),
+      dropped: Type.Array(Type.String()),
+      altered: Type.Array(Type.String()),
     }),
-  ),
-  schemaChanges: Type.Object({
-    created: Type.Array(Type.String()),
-    dropped: Type.Array(Type.String()),
-    altered: Type.Array(Type.String()),
-  }),
-  error: nullable(RunError),
-  rowCounts: Type.Optional(Type.Array(RowCount, { description: 'Of a rehearsal and of a restore' })),
-  warnings: Type.Optional(Type.Array(Type.String(), { description: 'Of a rehearsal: what to look at before' })),
-  backup: nullable(Type.String({ description: 'The name of the backup that was made before it' })),
-  actor: Type.String(),
-  requestId: Type.String(),
-  createdAt: time,
-  startedAt: nullable(time),
-  finishedAt: nullable(time),
-  durationMs: nullable(Type.Number()),
-})
+    error: nullable(ref(RunError)),
+    rowCounts: Type.Optional(Type.Array(ref(RowCount), { description: 'Of a rehearsal and of a restore' })),
+    warnings: Type.Optional(Type.Array(Type.String(), { description: 'Of a rehearsal: what to look at before' })),
+    backup: nullable(Type.String({ description: 'The name of the backup that was made before it' })),
+    actor: Type.String(),
+    requestId: Type.String(),
+    createdAt: time,
+    startedAt: nullable(time),
+    finishedAt: nullable(time),
+    durationMs: nullable(Type.Number()),
+  },
+  { $id: 'Run' },
+)
 
-export const RunList = Type.Object({
-  runs: Type.Array(Run),
-  next: nullable(Type.String({ description: 'Give this as `before` for the older ones' })),
-})
+export const RunList = Type.Object(
+  {
+    runs: Type.Array(ref(Run)),
+    next: nullable(Type.String({ description: 'Give this as `before` for the older ones' })),
+  },
+  { $id: 'RunList' },
+)
 
-export const Backup = Type.Object({
-  name: Type.String(),
-  createdAt: time,
-  bytes: Type.Integer({ minimum: 0 }),
-  current: nullable(Type.Integer({ minimum: 0, description: 'The highest applied id in it' })),
-  runId: nullable(Type.String({ description: 'The run before which it was made' })),
-})
+export const Backup = Type.Object(
+  {
+    name: Type.String(),
+    createdAt: time,
+    bytes: Type.Integer({ minimum: 0 }),
+    current: nullable(Type.Integer({ minimum: 0, description: 'The highest applied id in it' })),
+    runId: nullable(Type.String({ description: 'The run before which it was made' })),
+  },
+  { $id: 'Backup' },
+)
+
+export const Backups = Type.Object({ backups: Type.Array(ref(Backup)) }, { $id: 'Backups' })
 
 /** RFC 9457. */
-export const ProblemDocument = Type.Object(
+export const Problem = Type.Object(
   {
     type: Type.String({ description: '`/problems/` and the code' }),
     title: Type.String(),
@@ -151,42 +184,49 @@ export const ProblemDocument = Type.Object(
     instance: Type.String(),
     code: words(ERROR_CODES),
     retryable: Type.Boolean(),
-    run: Type.Optional(Run),
-    problems: Type.Optional(Type.Array(Problem)),
-    running: Type.Optional(nullable(Running)),
+    run: Type.Optional(ref(Run)),
+    problems: Type.Optional(Type.Array(ref(DirectoryProblem))),
+    running: Type.Optional(nullable(ref(Running))),
   },
-  { additionalProperties: true },
+  { $id: 'Problem', additionalProperties: true },
 )
 
-export type ProblemDocument = Static<typeof ProblemDocument>
+export type ProblemDocument = Static<typeof Problem>
 
-/** An answer of one media type or several. */
-export function answer(description: string, content: Record<string, TSchema>) {
-  return {
-    description,
-    content: Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }])),
-  }
+/** What the document tells once and refers to by name. */
+export const SHARED = [
+  Backup,
+  Backups,
+  Migration,
+  MigrationSource,
+  Migrations,
+  DirectoryProblem,
+  Problem,
+  RowCount,
+  Run,
+  RunError,
+  RunList,
+  Running,
+  Step,
+] as const
+
+function idOf(schema: TSchema): string {
+  return (schema as { $id?: string }).$id ?? ''
 }
 
-/** The answers that are problem documents, by their status. */
-export function problems(...statuses: readonly number[]) {
-  const content = { 'application/problem+json': { schema: ProblemDocument } }
-  return Object.fromEntries([...new Set(statuses)].map((status) => [status, { description: titleOf(status), content }]))
+/** An answer of one media type or several, each with its examples. */
+export function answer(
+  description: string,
+  content: Record<string, readonly [TSchema, ExampleName, ...ExampleName[]]>,
+) {
+  const media = Object.entries(content).map(([type, [schema, ...examples]]) => [
+    type,
+    { schema: idOf(schema) ? ref(schema) : schema, examples: exampleRefs(examples) },
+  ])
+  return { description, content: Object.fromEntries(media) }
 }
 
-const TITLES: Record<number, string> = {
-  400: 'The request is not understood',
-  401: 'A token is missing or wrong',
-  403: 'Not allowed',
-  404: 'Not found',
-  409: 'Refused as things stand',
-  412: 'The current migration is another',
-  422: 'The migrations are at fault; whatever ran was rolled back',
-  500: 'Something broke; whatever ran was rolled back',
-  503: 'Not now; try again later',
-  507: 'No space left; whatever ran was rolled back',
-}
-
-function titleOf(status: number): string {
-  return TITLES[status] ?? 'Refused'
+/** Examples of the document, by their names. */
+export function exampleRefs(names: readonly string[]) {
+  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/examples/${name}` }]))
 }

@@ -1,9 +1,16 @@
+import { createHash } from 'node:crypto'
 import helmet from '@fastify/helmet'
 import type { FastifyInstance } from 'fastify'
 
 /** What the pages of the documentation load: their own scripts and styles, and pictures that stand in these. */
 export const DOCUMENTATION_CSP =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+/** What a page may load that has a style of its own, and nothing else. */
+export function pageCsp(style: string): string {
+  const hash = createHash('sha256').update(style).digest('base64')
+  return `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+}
 
 /** Headers by which a browser makes of an answer nothing but what it is. */
 export async function secureAnswers(app: FastifyInstance): Promise<void> {

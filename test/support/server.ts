@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import Sqlite from 'better-sqlite3'
 import { beforeAll, onTestFinished } from 'vitest'
 import type { Run } from '../../src/core/migration.ts'
+import { undescribed } from './described.ts'
 import { type Files, folderWith, temporaryFolder } from './folder.ts'
 
 /** Where processes find the source compiled already: https://nodejs.org/api/module.html#module-compile-cache */
@@ -134,14 +135,17 @@ export function shared<T>(start: (endWith: (end: () => void) => void) => Promise
   }
 }
 
-/** One request, its answer read to the end. */
+/** One request, its answer read to the end, and held against the OpenAPI document. */
 export async function ask(url: string, init: RequestInit = {}): Promise<Answer> {
   const response = await fetch(url, init)
   const text = await response.text()
-  const json = /json/.test(response.headers.get('content-type') ?? '')
+  const { status, headers } = response
+  const wrong = undescribed(init.method ?? 'GET', url, { status, headers, text })
+  if (wrong !== null) throw new Error(`${wrong}: ${init.method ?? 'GET'} ${url}\n${status} ${text.slice(0, 2_000)}`)
+  const json = /json/.test(headers.get('content-type') ?? '')
   return {
-    status: response.status,
-    headers: response.headers,
+    status,
+    headers,
     text,
     body: json && text !== '' ? JSON.parse(text) : {},
   }

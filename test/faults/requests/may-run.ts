@@ -1,14 +1,10 @@
-import { type Document, misfit, pathOf, templateOf } from './document.ts'
+import { DOCUMENT, misfit, pathOf, templateOf } from '../../support/described.ts'
 import type { Sent } from './mutations.ts'
 
 /** Whether somebody who may asks for a change in a way that the document describes. */
-export function mayRun(
-  document: Document,
-  sent: Sent,
-  tokens: { readonly migrate: string; readonly admin: string },
-): boolean {
+export function mayRun(sent: Sent, tokens: { readonly migrate: string; readonly admin: string }): boolean {
   const path = pathOf(sent.target)
-  const operation = document.paths[templateOf(document, path) ?? '']?.post
+  const operation = DOCUMENT.paths[templateOf(path) ?? '']?.post
   if (sent.method !== 'POST' || operation === undefined) return false
   const given = sent.headers
     .filter(([name]) => name === 'Authorization')

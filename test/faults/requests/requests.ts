@@ -1,13 +1,13 @@
 import fc from 'fast-check'
-import type { Document, Parameter } from './document.ts'
+import { DOCUMENT, type Parameter } from '../../support/described.ts'
 import { everyByte, mutation, type Sent } from './mutations.ts'
 
 /** Stands for an id or a name that an answer has told lately. */
 export const LIVE = '{live}'
 
-/** Requests that `document` describes, nearly describes, or does not. */
-export function anyRequest(document: Document, tokens: readonly string[]): fc.Arbitrary<Sent> {
-  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+/** Requests that the document describes, nearly describes, or does not. */
+export function anyRequest(tokens: readonly string[]): fc.Arbitrary<Sent> {
+  const operations = Object.entries(DOCUMENT.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { parameters = [] }]) => described(method.toUpperCase(), path, parameters)),
   )
   const headers = fc.tuple(authorization(tokens), fc.constantFrom(null, null, null, 'text/plain', 'application/json'))
