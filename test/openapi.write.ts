@@ -1,11 +1,12 @@
-// Writes openapi/openapi.json from the routes' schemas: `npm run openapi`.
-import { writeFileSync } from 'node:fs'
+// Writes openapi/openapi.json from the routes' schemas, and the README's table of problems: `npm run openapi`.
+import { readFileSync, writeFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { packageVersion } from '../src/config.ts'
 import type { Engine } from '../src/core/engine.ts'
 import type { Runs } from '../src/core/runs.ts'
 import { buildApp } from '../src/http/app.ts'
 import { openMetrics } from '../src/http/metrics.ts'
+import { withProblems } from './support/readme-problems.ts'
 
 const nobody = new Proxy({}, { get: () => () => Promise.reject(new Error('nothing is asked here')) })
 const app = await buildApp({
@@ -25,3 +26,5 @@ const app = await buildApp({
 })
 writeFileSync(new URL('../openapi/openapi.json', import.meta.url), `${JSON.stringify(app.swagger(), null, 2)}\n`)
 await app.close()
+const readme = new URL('../README.md', import.meta.url)
+writeFileSync(readme, withProblems(readFileSync(readme, 'utf8')))

@@ -208,7 +208,7 @@ export const PROBLEMS = {
     cause:
       'The table `migrations` lacks the row of a migration, though it has a later one; somebody has deleted it by hand.',
     remedy:
-      'See with `curl -sS localhost:8080/schema` whether what it did is there, and put the row back: `sqlite3 app.db "INSERT INTO migrations (id, name) VALUES (1, \'add_adoptions\')"`. Where it is not there, restore a backup.',
+      "See with `curl -sS localhost:8080/schema` whether what it did is there, and put the row back: `sqlite3 app.db \"INSERT INTO migrations VALUES (1, 'add_adoptions', datetime('now'))\"`. Where it is not there, restore a backup.",
     example: {
       instance: '/migrate',
       detail:
@@ -276,7 +276,7 @@ export const PROBLEMS = {
     retryable: false,
     title: 'The run was cancelled',
     cause:
-      'Somebody, whom `detail` names, has cancelled the run; the step that it was at was rolled back, those before it stay.',
+      'Somebody has cancelled the run, or its client left before its turn; `detail` says which. The step that it was at was rolled back, those before it stay.',
     remedy:
       'Ask who did it why, and post again if it is still wanted: `curl -sS -X POST localhost:8080/migrate`. How it stands tells `curl -sS localhost:8080/migrations`.',
     example: {
@@ -419,7 +419,8 @@ export const PROBLEMS = {
     status: 503,
     retryable: true,
     title: 'The database is locked',
-    cause: 'Another program has held the database for longer than `LOCK_TIMEOUT`; nothing was changed.',
+    cause:
+      'Another program has held the database for longer than `LOCK_TIMEOUT`, or has written to it while a restore was prepared.',
     remedy:
       'Let it end its transaction, and post again: `curl -sS --retry 10 -X POST localhost:8080/migrate`. `fuser -v app.db` names who has the file open; for a restore, stop what writes to it.',
     example: {
@@ -462,7 +463,7 @@ export const PROBLEMS = {
     retryable: false,
     title: 'No space left',
     cause:
-      'There is no room for the change, for the backup before it, or for the copy of a rehearsal or a restore; nothing was changed, or it was rolled back.',
+      'There is no room for the change, for the backup before it, or for the copy of a rehearsal or a restore; a step that had begun was rolled back.',
     remedy:
       'Free some space, of which `df -h` tells, and post again: `curl -sS -X POST localhost:8080/migrate`. `BACKUP_DIR` may be another disk, and a smaller `BACKUP_KEEP` keeps fewer; `0` does without backups.',
     example: {
