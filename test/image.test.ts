@@ -1,24 +1,29 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { validate } from 'dockerfile-utils'
 import { expect, it, onTestFinished } from 'vitest'
 import { temporaryFolder } from './support/folder.ts'
 import { ask } from './support/server.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
-/** The user of the image; only root may become another. */
-const USER = process.getuid?.() === 0 ? { uid: 1000, gid: 1000 } : {}
+const DOCKERFILE = readFileSync(join(ROOT, 'Dockerfile'), 'utf8')
 
 /** The instructions of the Dockerfile, continued lines joined. */
 function instructions(): [verb: string, rest: string][] {
-  const text = readFileSync(join(ROOT, 'Dockerfile'), 'utf8')
-    .replace(/^#.*\n/gm, '')
-    .replace(/\\\n\s*/g, ' ')
+  const text = DOCKERFILE.replace(/^#.*\n/gm, '').replace(/\\\n\s*/g, ' ')
   return [...text.matchAll(/^(\w+) +(.*)$/gm)].map((match) => [match[1] ?? '', match[2] ?? ''])
 }
 
-/** Does the steps of the Dockerfile below `image` instead of below `/`; `ENV`, `HEALTHCHECK` and `CMD` are given. */
+/** What the build is given: everything is ignored but this. */
+function context(): string[] {
+  const lines = readFileSync(join(ROOT, '.dockerignore'), 'utf8').trim().split('\n')
+  expect(lines[0]).toBe('*')
+  return lines.slice(1).map((line) => line.replace(/^!/, ''))
+}
+
+/** Does the steps of the Dockerfile below `image`, a folder for each stage, instead of below `/`. */
 function build(image: string) {
   const stages = new Map<string, string>()
   let stage = ''
@@ -35,72 +40,115 @@ function build(image: string) {
       folder = join(stage, rest)
       mkdirSync(folder, { recursive: true })
     } else if (verb === 'COPY') {
-      const from = /^--from=(\w+) /.exec(rest)?.[1]
-      const paths = rest.replace(/^--from=\w+ /, '').split(' ')
-      const to = paths.pop() ?? ''
-      for (const path of paths) {
-        const found = join(from === undefined ? ROOT : (stages.get(from) ?? ''), path)
-        cpSync(found, to.endsWith('/') ? join(folder, to, path) : join(folder, to), { recursive: true })
-      }
+      copy(rest, stages, folder)
     } else if (verb === 'ENV') {
       env = { ...env, ...Object.fromEntries(rest.split(/ +/).map((one) => one.split('=') as [string, string])) }
-    } else if (verb === 'RUN' && rest.startsWith('npm ')) {
-      execFileSync('sh', ['-c', rest], { cwd: folder, stdio: 'ignore' })
     } else if (verb === 'RUN') {
-      const data = join(stage, rest.split(' ').at(-1) ?? '')
-      mkdirSync(data)
-      if (USER.uid) chownSync(data, USER.uid, USER.gid)
+      // The user `node` of the image has the id 1000.
+      const command = rest.replace('-o node -g node /', `-o 1000 -g 1000 ${stage}/`)
+      execFileSync('sh', ['-c', command], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
     }
   }
   const command = (text = '') => JSON.parse(text.slice(text.indexOf('['))) as [string, ...string[]]
-  return {
-    stage,
-    folder,
-    env,
-    check: command(last.get('HEALTHCHECK')?.split('CMD ')[1]),
-    start: command(last.get('CMD')),
+  const check = command(last.get('HEALTHCHECK')?.split('CMD ')[1])
+  return { stage, env, folder: last.get('WORKDIR') ?? '', check, start: command(last.get('CMD')) }
+}
+
+function copy(rest: string, stages: ReadonlyMap<string, string>, folder: string): void {
+  const from = /^--from=(\w+) /.exec(rest)?.[1]
+  const paths = rest.replace(/^--from=\w+ /, '').split(' ')
+  const to = paths.pop() ?? ''
+  for (const path of paths) {
+    if (from === undefined) expect(context()).toContain(path)
+    const found = join(from === undefined ? ROOT : (stages.get(from) ?? ''), path)
+    cpSync(found, to.endsWith('/') ? join(folder, to, path) : join(folder, to), { recursive: true })
   }
 }
 
-it('the steps of the Dockerfile, done in an empty folder, give a service that runs as another user and asks for a token', async () => {
-  const image = temporaryFolder()
-  for (let path = realpathSync(image); path !== dirname(path); path = dirname(path)) {
-    if (path.includes('schemad-')) chmodSync(path, 0o755)
-  }
-  const { stage, folder, env, check, start } = build(image)
-  expect(env).toMatchObject({ HOST: '0.0.0.0', DATABASE_URL: 'sqlite:/data/app.db', MIGRATIONS_DIR: '/migrations' })
-  expect(existsSync(join(folder, 'node_modules/better-sqlite3'))).toBe(true)
-  expect(existsSync(join(folder, 'node_modules/vitest'))).toBe(false)
+/** Bytes of all files below `folder`. */
+function sizeOf(folder: string): number {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  return files.reduce((bytes, { parentPath, name }) => bytes + statSync(join(parentPath, name)).size, 0)
+}
 
-  cpSync(join(ROOT, 'migrations'), join(stage, 'migrations'), { recursive: true })
-  const paths = { DATABASE_URL: `sqlite:${stage}/data/app.db`, MIGRATIONS_DIR: join(stage, 'migrations') }
-  // This Node stands for the image's; it is run from where that user can reach it.
-  const node = join(image, 'node')
-  cpSync(process.execPath, node)
-  const options = (more: Record<string, string>) => ({ cwd: folder, env: { ...env, ...paths, ...more }, ...USER })
+/**
+ * Makes `$1` the root, read-only but for its `/data`, and runs the rest there in the folder `$2` as the user 1000: what a container
+ * runtime does. This machine's `/usr` stands for the base image's.
+ */
+const CONTAINER = `set -e
+root=$1 folder=$2; shift 2
+mkdir -p "$root/usr" "$root/proc" "$root/dev" "$root/migrations"
+for link in bin lib lib64; do if [ -L /$link ]; then ln -sfn usr/$link "$root/$link"; fi; done
+mount --bind "$root" "$root"
+for folder_of_base in usr proc dev; do mount --bind /$folder_of_base "$root/$folder_of_base"; done
+mount -o remount,bind,ro "$root"
+mount --bind "$root/data" "$root/data" && mount -o remount,bind,rw "$root/data"
+exec chroot --userspec=1000:1000 "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"`
 
-  const open = spawnSync(node, start.slice(1), { ...options({}), encoding: 'utf8' })
-  expect(open.status).toBe(1)
-  expect(open.stderr).toMatch(/^schemad: HOST=0\.0\.0\.0: .*ADMIN_TOKEN.*\n$/)
-
-  const token = 'a-token-of-some-length'
-  // Port 0 would not be known to the health check.
-  const PORT = String(20_000 + (process.pid % 10_000))
-  const server = spawn(node, start.slice(1), {
-    ...options({ PORT, ADMIN_TOKEN: token, HOST: '127.0.0.1' }),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  onTestFinished(() => void server.kill('SIGKILL'))
-  await new Promise<void>((resolve) => createInterface(server.stdout).once('line', () => resolve()))
-  const headers = { authorization: `Bearer ${token}` }
-  const url = `http://127.0.0.1:${PORT}`
-  expect((await ask(`${url}/migrate`, { method: 'POST' })).status).toBe(401)
-  expect((await ask(`${url}/migrate`, { method: 'POST', headers })).body).toMatchObject({ status: 'succeeded', to: 7 })
-  expect((await ask(`${url}/migrations`, { headers })).body).toMatchObject({ state: 'up-to-date' })
-  const health = () => spawnSync(node, check.slice(1), options({ PORT })).status
-  expect(health()).toBe(0)
-  server.kill('SIGTERM')
-  await new Promise((resolve) => server.once('close', resolve))
-  expect(server.exitCode).toBe(0)
-  expect(health()).toBe(1)
+it('the Dockerfile has nothing that a linter finds', () => {
+  expect(validate(DOCKERFILE)).toEqual([])
+  // It does find something where there is something.
+  expect(validate(`${DOCKERFILE}\nRUM true\n`).length).toBeGreaterThan(0)
 })
+
+it.skipIf(process.getuid?.() !== 0)(
+  'the steps of the Dockerfile, done in an empty folder, give a root for another user, read-only but for its data, that asks for a token',
+  async () => {
+    const { stage, env, folder, check, start } = build(temporaryFolder())
+    expect(env).toMatchObject({ HOST: '0.0.0.0', DATABASE_URL: 'sqlite:/data/app.db', MIGRATIONS_DIR: '/migrations' })
+    for (const [path, there] of [
+      ['dist/main.js', true],
+      ['node_modules/better-sqlite3', true],
+      ['src', false],
+      ['node_modules/vitest', false],
+      ['node_modules/typescript', false],
+    ] as const) {
+      expect({ path, there: existsSync(join(stage, folder, path)) }).toEqual({ path, there })
+    }
+    // What it adds to the base image, as the README tells it.
+    expect(sizeOf(stage)).toBeLessThan(50_000_000)
+
+    cpSync(join(ROOT, 'migrations'), join(stage, 'migrations'), { recursive: true })
+    // This Node stands for the image's.
+    cpSync(process.execPath, join(stage, 'node'))
+    const inside = (words: readonly string[]) =>
+      ['unshare', ['-m', 'sh', '-c', CONTAINER, 'sh', stage, folder, '/node', ...words.slice(1)]] as const
+    const path = { PATH: process.env.PATH ?? '' }
+
+    const open = spawnSync(...inside(start), { env: { ...path, ...env }, encoding: 'utf8' })
+    expect(open).toMatchObject({ status: 1, stdout: '' })
+    expect(open.stderr).toMatch(/^schemad: HOST=0\.0\.0\.0: .*ADMIN_TOKEN.*\n$/)
+
+    const token = 'a-token-of-some-length'
+    // Port 0 would not be known to the health check.
+    const PORT = String(20_000 + (process.pid % 10_000))
+    const server = spawn(...inside(start), {
+      env: { ...path, ...env, PORT, ADMIN_TOKEN: token, HOST: '127.0.0.1' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    onTestFinished(() => void server.kill('SIGKILL'))
+    await new Promise<void>((resolve, reject) => {
+      createInterface(server.stdout).once('line', () => resolve())
+      server.once('close', () => reject(new Error('the server has ended')))
+    })
+    const headers = { authorization: `Bearer ${token}` }
+    const url = `http://127.0.0.1:${PORT}`
+    expect((await ask(`${url}/migrate`, { method: 'POST' })).status).toBe(401)
+    expect((await ask(`${url}/migrate`, { method: 'POST', headers })).body).toMatchObject({
+      status: 'succeeded',
+      to: 7,
+    })
+    expect((await ask(`${url}/migrations`, { headers })).body).toMatchObject({ state: 'up-to-date' })
+    expect((await ask(`${url}/rollback`, { method: 'POST', headers })).body).toMatchObject({
+      backup: expect.any(String),
+    })
+    const written = readdirSync(join(stage, 'data')).map((name) => [name, statSync(join(stage, 'data', name)).uid])
+    expect(Object.fromEntries(written)).toMatchObject({ 'app.db': 1000, backups: 1000 })
+    const health = () => spawnSync(...inside(check), { env: { ...path, ...env, PORT } }).status
+    expect(health()).toBe(0)
+    server.kill('SIGTERM')
+    await new Promise((resolve) => server.once('close', resolve))
+    expect(server.exitCode).toBe(0)
+    expect(health()).toBe(1)
+  },
+)
