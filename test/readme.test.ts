@@ -2,9 +2,9 @@ import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { expect, it, onTestFinished } from 'vitest'
 import { temporaryFolder } from './support/folder.ts'
+import { until } from './support/server.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
@@ -37,7 +37,7 @@ function timeless(text: string): string {
 /** A copy of what is committed, with the packages of this one. */
 function copy(): string {
   const folder = join(temporaryFolder(), 'schemad')
-  for (const name of ['package.json', 'src', 'migrations']) {
+  for (const name of ['package.json', 'tsconfig.json', 'README.md', 'src', 'migrations', 'test']) {
     cpSync(join(ROOT, name), join(folder, name), { recursive: true })
   }
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
@@ -52,48 +52,61 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' ? (address?.port ?? 0) : 0
 }
 
-/** `npm start` there, as the README says it. Gives what to put in the place of `localhost:8080`. */
-async function npmStart(folder: string): Promise<string> {
-  const port = await freePort()
-  const npm = spawn('npm', ['start'], {
+/** Begins `npm start`, and what stands before it, in the folder; it listens on `port`. Ends with the test. */
+async function begin(command: string, folder: string, port: number): Promise<void> {
+  const npm = spawn('bash', ['-c', command], {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', PORT: String(port) },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit'],
     detached: true,
   })
+  let ended = false
+  npm.once('close', () => {
+    ended = true
+  })
   onTestFinished(() => {
-    if (npm.exitCode === null) process.kill(-(npm.pid ?? 0), 'SIGTERM')
+    if (!ended) process.kill(-(npm.pid ?? 0), 'SIGTERM')
   })
-  await new Promise<void>((resolve, reject) => {
-    createInterface(npm.stdout).on('line', (line) => line.includes('listening on') && resolve())
-    npm.once('close', () => reject(new Error('npm start has ended')))
+  await until(async () => {
+    if (ended) throw new Error(`${command} has ended`)
+    return await fetch(`http://127.0.0.1:${port}/livez`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
   })
-  return `localhost:${port}`
 }
+
+/** Blocks whose commands are not for the example, but for what somebody else has: test/recipes.test.ts runs them. */
+const ELSEWHERE = /^# from /
 
 it('every command of the README does what the README shows', async () => {
   const folder = copy()
-  const address = await npmStart(folder)
+  const ports = { 8080: await freePort(), 8081: await freePort() }
+  const here = (command: string) =>
+    command.replaceAll(/\b(localhost:|PORT=)(8080|8081)\b/g, (_, before, port: '8080') => `${before}${ports[port]}`)
+  await begin('npm start', folder, ports[8080])
   let run = 0
   for (const { language, text } of blocks()) {
     const file = /^\/\/ (\S+)\n/.exec(text)?.[1]
     if (language === 'ts' && file) writeFileSync(join(folder, file), text)
     const all = language === 'console' ? commands(text) : []
-    if (language === 'sh' && !text.startsWith('npm ci')) all.push({ command: text, output: '' })
+    if (language === 'sh' && !text.startsWith('npm ci') && !ELSEWHERE.test(text))
+      all.push({ command: text, output: '' })
     for (const { command, output } of all) {
-      const done = spawnSync('bash', ['-c', command.replaceAll('localhost:8080', address)], {
-        cwd: folder,
-        encoding: 'utf8',
-      })
+      run += 1
+      if (command.endsWith(' &')) {
+        await begin(here(command).slice(0, -' &'.length), folder, ports[8081])
+        continue
+      }
+      const done = spawnSync('bash', ['-c', here(command)], { cwd: folder, encoding: 'utf8' })
       const shown = { command, status: done.status, stderr: done.stderr.replace(/^npm warn.*\n/gm, '') }
       expect(shown).toEqual({ command, status: 0, stderr: '' })
       // A block of sh stands without its output.
       if (language === 'console')
         expect({ command, output: timeless(done.stdout) }).toEqual({ command, output: timeless(output) })
-      run += 1
     }
   }
-  expect(run).toBeGreaterThan(15)
+  expect(run).toBeGreaterThan(50)
 })
 
 it('what the README sets up with is what a fresh machine is asked to do', () => {
@@ -105,8 +118,8 @@ it('what the README sets up with is what a fresh machine is asked to do', () => 
 
 it('the map of the README names every file of src, and no other', () => {
   const text = README.slice(README.indexOf('\nsrc/\n'), README.indexOf('| folder | may import |'))
-  const named = new Set(text.match(/[\w-]+\.ts/g))
+  const named = new Set(text.match(/[\w-]+\.c?ts\b/g))
   const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-  const there = new Set(files.filter((file) => file.endsWith('.ts')).map((file) => file.split('/').at(-1)))
+  const there = new Set(files.filter((file) => /\.c?ts$/.test(file)).map((file) => file.split('/').at(-1)))
   expect([...named].sort()).toEqual([...there].sort())
 })
