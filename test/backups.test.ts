@@ -196,8 +196,8 @@ it('a row of the record deletes nothing but the backup of its own run', async ()
   await migrate(server, '?target=1')
   const db = new Sqlite(server.database)
   db.exec(`INSERT INTO migration_runs (id, kind, parameters, status, actor, request_id, created_at, started_at, result)
-    VALUES ('0', 'migrate', '{}', 'running', 'x', 'x', '2026-01-01', '2026-01-01', '{"steps":[],"backup":"../app.db"}'),
-    ('1', 'migrate', 'x', 'running', 'x', 'x', '2026-01-01', '2026-01-01', 'x')`)
+    VALUES ('0', 'migrate', '{}', 'running', 'x', 'x', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', '{"steps":[],"backup":"../app.db"}'),
+    ('1', 'migrate', 'x', 'running', 'x', 'x', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', 'x')`)
   db.close()
   expect(await migrate(server)).toMatchObject({ status: 'succeeded', to: 2 })
   expect((await server.get('/migrations')).body.current).toBe(2)

@@ -30,16 +30,14 @@ const common = {
   rehearse: flag('Do it with a copy, tell what came of it, and leave the database alone'),
 }
 
-type Some<T> = readonly [T, ...T[]]
+/** The examples of a run's answers: as JSON, as text, and both while it waits. */
+interface Shown {
+  readonly runs: readonly [ExampleName, ...ExampleName[]]
+  readonly texts: readonly [ExampleName, ...ExampleName[]]
+  readonly accepts: readonly [ExampleName, ExampleName]
+}
 
-const answers = (
-  [runs, texts, accepts]: readonly [
-    runs: Some<ExampleName>,
-    texts: Some<ExampleName>,
-    accepts: readonly [ExampleName, ExampleName],
-  ],
-  ...refusals: readonly ProblemExampleName[]
-) => ({
+const answers = ({ runs, texts, accepts }: Shown, ...refusals: readonly ProblemExampleName[]) => ({
   200: answer('The run, which has ended well; nothing to do is a run without steps', {
     'application/json': [RunSchema, ...runs],
     'text/plain': [Type.String({ description: 'A line for each step that was done: `0 init_db`' }), ...texts],
@@ -62,11 +60,11 @@ const migrate = {
     { additionalProperties: false },
   ),
   response: answers(
-    [
-      ['migrated', 'notes-added', 'idle', 'planned', 'rehearsed'],
-      ['migrated-text', 'idle-text'],
-      ['migrate-accepted', 'migrate-accepted-text'],
-    ],
+    {
+      runs: ['migrated', 'notes-added', 'idle', 'planned', 'rehearsed'],
+      texts: ['migrated-text', 'idle-text'],
+      accepts: ['migrate-accepted', 'migrate-accepted-text'],
+    },
     ...FAULTS,
     'checksum-mismatch',
   ),
@@ -87,11 +85,11 @@ const rollback = {
     { additionalProperties: false },
   ),
   response: answers(
-    [
-      ['rolled-back', 'rollback-planned'],
-      ['rolled-back-text', 'idle-text'],
-      ['rollback-accepted', 'rollback-accepted-text'],
-    ],
+    {
+      runs: ['rolled-back', 'rollback-planned'],
+      texts: ['rolled-back-text', 'idle-text'],
+      accepts: ['rollback-accepted', 'rollback-accepted-text'],
+    },
     ...FAULTS,
     'no-rollback',
     'rollback-incomplete',
@@ -108,7 +106,10 @@ const baseline = {
     { target: requiredInteger('The last id that the database already has'), from, wait, dryRun },
     { additionalProperties: false },
   ),
-  response: answers([['baselined'], ['migrated-text'], ['baseline-accepted', 'migrate-accepted-text']], 'not-empty'),
+  response: answers(
+    { runs: ['baselined'], texts: ['migrated-text'], accepts: ['baseline-accepted', 'migrate-accepted-text'] },
+    'not-empty',
+  ),
 }
 
 const repair = {
@@ -118,7 +119,11 @@ const repair = {
   tags: ['changes'],
   headers: preferHeader,
   querystring: Type.Object({ from, wait, dryRun }, { additionalProperties: false }),
-  response: answers([['repaired'], ['repaired-text', 'idle-text'], ['repair-accepted', 'repair-accepted-text']]),
+  response: answers({
+    runs: ['repaired'],
+    texts: ['repaired-text', 'idle-text'],
+    accepts: ['repair-accepted', 'repair-accepted-text'],
+  }),
 }
 
 /** The seconds to queue when nothing is said: an init container waits, all others want to know. */

@@ -137,6 +137,7 @@ export const RUNNING: Run = {
   to: null,
   steps: ROLLED_BACK.steps.map((step) => ({ ...step, status: 'running', statements: null, durationMs: null })),
   schemaChanges: none,
+  backup: null,
   finishedAt: null,
   durationMs: null,
 }

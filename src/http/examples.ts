@@ -112,7 +112,7 @@ export const EXAMPLES = {
       '[X] 0000 init_db  2026-11-23 08:51:44\n[X] 0001 add_adoptions  2026-11-23 08:51:44\n[ ] 0002 add_notes\n\nApplied: 2\nPending: 1\n',
   },
   rolling: {
-    summary: 'A change is under way, and was asked for by somebody else',
+    summary: 'A rollback is under way',
     value: {
       ...PENDING,
       current: 2,
@@ -165,7 +165,7 @@ export const EXAMPLES = {
   running: { summary: 'It was running', value: RUNNING },
   runs: { summary: 'The last two of four', value: { runs: [RESTORED, ROLLED_BACK], next: ROLLED_BACK.id } },
   'no-runs': { summary: 'There were none yet', value: { runs: [], next: null } },
-  events: { summary: 'A rollback from its begin to its end', value: EVENTS },
+  events: { summary: 'A rollback from its beginning to its end', value: EVENTS },
   backups: {
     summary: 'Two backups',
     value: {

@@ -224,11 +224,18 @@ export const PROBLEMS = {
     remedy:
       'Look how it stands with `curl -sS localhost:8080/migrations`, and post again if it is still wanted. Find the program, and let one alone migrate.',
     example: {
-      instance: '/migrate',
+      instance: '/rollback?steps=1',
       detail:
         'the current migration is 3 and not 2 any more: another program has changed the history; look at it, then post again',
-      ...at(3, 'add_vets'),
-      run: failed,
+      ...at(2, 'burn_notes', 'down'),
+      run: {
+        kind: 'rollback',
+        status: 'failed',
+        from: 2,
+        to: 3,
+        steps: [step(2, 'burn_notes', 'down', 'failed')],
+        actor: 'ops',
+      },
     },
   },
   'foreign-table': {
@@ -427,6 +434,7 @@ export const PROBLEMS = {
       instance: '/migrate',
       detail: 'database is locked: another program holds the database; try again when it has finished',
       sqlite: 'SQLITE_BUSY',
+      run: failed,
     },
   },
   'database-unavailable': {
@@ -470,6 +478,7 @@ export const PROBLEMS = {
       instance: '/migrate',
       detail:
         '/data/backups has 3.1 MiB free, and a copy of the database needs 41.0 MiB; without a backup in /data/backups nothing is run; free some space, set BACKUP_DIR, or set BACKUP_KEEP=0 to do without',
+      run: { ...failed, steps: [step(3, 'add_vets', 'up', 'not-run')], durationMs: null },
     },
   },
 } as const satisfies Record<ErrorCode, Told>
