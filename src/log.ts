@@ -10,24 +10,29 @@ export interface Log {
   readonly log: Logger
   /** A line for what happens to a run. */
   tell(event: RunEvent): void
-  /** Resolves when all is written, or nobody reads it. */
+  /** Resolves when all is written, or nobody is there to read it. */
   end(): Promise<void>
   /**
    * Lets the process exit whether or not all is written. pino writes what is left in the exit, in a loop that a reader who has
-   * gone away, or does not read, would never let end.
+   * gone away would never let end.
    */
   abandon(): void
 }
 
 export function openLog(level: string): Log {
-  const log = pino({ level, redact: ['authorization', 'headers.authorization', 'req.headers.authorization'] })
+  const destination = pino.destination(1)
+  const redact = ['authorization', 'headers.authorization', 'req.headers.authorization']
+  const log = pino({ level, redact }, destination)
   const abandon = () => void process.removeAllListeners('exit')
   return {
     log,
     tell: (event) => tell(log, event),
     end: async () => {
-      const written = new Promise<boolean>((resolve) => log.flush((error) => resolve(error === undefined)))
-      if (!(await Promise.race([written, delay(END_MS, false)]))) abandon()
+      const written = new Promise<void>((resolve) => destination.once('drain', resolve).once('error', () => resolve()))
+      // It says that it has nothing more to write only after it was given something; its flush does not wait at all.
+      destination.write('')
+      await Promise.race([written, delay(END_MS)])
+      abandon()
     },
     abandon,
   }
