@@ -7,7 +7,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY src ./src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
-# What only compilers and other systems want is half of all.
+# What only compilers and other systems want is nearly half of all.
 RUN rm -r node_modules/@types node_modules/better-sqlite3/deps node_modules/better-sqlite3/src \
     node_modules/better-sqlite3/prebuilds/darwin-* node_modules/better-sqlite3/prebuilds/win32-* node_modules/better-sqlite3/prebuilds/linuxmusl-*
 

@@ -1,5 +1,5 @@
 // What a person starts, where there may be nothing yet. The service waits for a directory and tells of it; here it is said at once.
-import { statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Config, ConfigError, packageVersion, readConfig } from './config.ts'
@@ -36,21 +36,27 @@ function options(): { help?: boolean; version?: boolean } {
   try {
     return parseArgs({ options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } } })
       .values
-  } catch {
-    const [first] = process.argv.slice(2)
-    throw new ConfigError(`${first} is not understood; it is configured by the environment, and --help tells how`)
+  } catch (error) {
+    const [, culprit] = /'([^']+)'/.exec((error as Error).message) ?? []
+    throw new ConfigError(`${culprit} is not understood; it is configured by the environment, and --help tells how`)
   }
 }
 
 async function start({ database, migrationsDir }: Config): Promise<void> {
-  if (!statSync(migrationsDir, { throwIfNoEntry: false })?.isDirectory()) {
-    const where = resolve(migrationsDir)
-    throw new ConfigError(
-      `MIGRATIONS_DIR=${migrationsDir}: ${where} is no folder; make it, or name the one of your migrations`,
-    )
-  }
+  refuseUnreadable(migrationsDir)
   refuseUnusable(database)
   await import('./main.ts')
+}
+
+function refuseUnreadable(migrationsDir: string): void {
+  const refuse = (what: string) => new ConfigError(`MIGRATIONS_DIR=${migrationsDir}: ${resolve(migrationsDir)} ${what}`)
+  if (!statSync(migrationsDir, { throwIfNoEntry: false })?.isDirectory())
+    throw refuse('is no folder; make it, or name the one of your migrations')
+  try {
+    accessSync(migrationsDir, constants.R_OK | constants.X_OK)
+  } catch {
+    throw refuse('cannot be read; mend its permissions')
+  }
 }
 
 function refuseUnusable(database: string): void {

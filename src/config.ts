@@ -74,7 +74,7 @@ export function readConfig(environment: Environment = process.env): Config {
 
 function databasePath(value: string): string {
   const refuse = (why: string) =>
-    new ConfigError(`DATABASE_URL=${value}: ${why}; allowed are sqlite:PATH and a bare path`)
+    new ConfigError(`DATABASE_URL=${withoutPassword(value)}: ${why}; allowed are sqlite:PATH and a bare path`)
   const path = value.startsWith('sqlite:') ? value.slice('sqlite:'.length) : value
   if (path === '' || path.trim() !== path) throw refuse('it names no file')
   if (path.includes(':memory:')) throw refuse('a database in memory would be another one for each process')
@@ -82,6 +82,11 @@ function databasePath(value: string): string {
   if (/^\/\/[^/]/.test(path)) throw refuse('after // it names a host')
   if (path.endsWith('/') || (existsSync(path) && statSync(path).isDirectory())) throw refuse('it names a folder')
   return path
+}
+
+/** What a URL of another database has before its host is not repeated. */
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/]*@/, '//…@')
 }
 
 function tokenSource(role: Role, of: (name: string) => string | undefined): TokenSource[] {

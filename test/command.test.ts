@@ -8,9 +8,9 @@ import { CATS, folderWith, temporaryFolder, write } from './support/folder.ts'
 import { ask, COMPILED } from './support/server.ts'
 
 const BIN = new URL('../src/bin.cts', import.meta.url).pathname
-/** A user that may not write everywhere; only root may become another. */
-const ROOT = process.getuid?.() === 0
-const USER = ROOT ? { uid: 1000, gid: 1000 } : {}
+/** A user that may not do everything; only root may become another, and only where the other can read this. */
+const USER = process.getuid?.() === 0 ? { uid: 1000, gid: 1000 } : {}
+const mayRun = spawnSync(process.execPath, ['--check', BIN], USER).status === 0
 
 /** What the command says in `folder`, and how it ends. */
 function schemad(
@@ -58,7 +58,8 @@ it('says what it takes, and its version', () => {
 
 it.each([
   { what: 'an argument', words: ['up'], says: /^schemad: up is not understood; .*--help tells how\n$/ },
-  { what: 'an option', words: ['--port=1'], says: /^schemad: --port=1 is not understood; .*\n$/ },
+  { what: 'an option', words: ['--port=1'], says: /^schemad: --port is not understood; .*\n$/ },
+  { what: 'a word too many', words: ['--help', 'me'], says: /^schemad: me is not understood; .*\n$/ },
   {
     what: 'no migrations directory',
     words: [],
@@ -76,7 +77,25 @@ it('refuses a file in the place of the directory in one line', () => {
   expect(schemad(folder).stderr).toMatch(/^schemad: MIGRATIONS_DIR=migrations: .* is no folder; .*\n$/)
 })
 
-it('refuses a data folder that cannot be written in one line', () => {
+it('refuses a data folder below a file in one line', () => {
+  const folder = folderWith({ data: '' })
+  write(join(folder, 'migrations'), CATS)
+  const { status, stderr } = schemad(folder)
+  expect(status).toBe(1)
+  expect(stderr).toMatch(/^schemad: DATABASE_URL: \/.*\/data is no folder that can be read and written; mend .*\n$/)
+})
+
+it.skipIf(!mayRun)('refuses a migrations directory that cannot be read in one line', () => {
+  const folder = temporaryFolder()
+  mkdirSync(join(folder, 'migrations'))
+  chmodSync(join(folder, 'migrations'), 0o311)
+  chmodSync(folder, 0o755)
+  const { status, stderr } = schemad(folder, {}, [], USER)
+  expect(status).toBe(1)
+  expect(stderr).toMatch(/^schemad: MIGRATIONS_DIR=migrations: \/.*\/migrations cannot be read; mend .*\n$/)
+})
+
+it.skipIf(!mayRun)('refuses a data folder that cannot be written in one line', () => {
   const folder = temporaryFolder()
   write(join(folder, 'migrations'), CATS)
   mkdirSync(join(folder, 'data'))

@@ -51,6 +51,7 @@ describe('the environment', () => {
     [{ DATABASE_URL: 'sqlite::memory:' }, /^DATABASE_URL=/],
     [{ DATABASE_URL: 'file:x.db' }, /^DATABASE_URL=file:x.db.*sqlite:PATH/],
     [{ DATABASE_URL: 'postgres://localhost/x' }, /^DATABASE_URL=postgres/],
+    [{ DATABASE_URL: 'postgres://me:secret@host/x' }, /^DATABASE_URL=postgres:\/\/…@host\/x: /],
     [{ DATABASE_URL: 'sqlite:' }, /names no file/],
     [{ DATABASE_URL: 'sqlite://host/x.db' }, /host/],
     [{ PORT: '65536' }, /^PORT=65536.*65535/],

@@ -2,10 +2,11 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { gzipSync } from 'node:zlib'
 import { validate } from 'dockerfile-utils'
 import { expect, it, onTestFinished } from 'vitest'
 import { temporaryFolder } from './support/folder.ts'
-import { ask } from './support/server.ts'
+import { ask, freePort } from './support/server.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
 const DOCKERFILE = readFileSync(join(ROOT, 'Dockerfile'), 'utf8')
@@ -22,6 +23,9 @@ function context(): string[] {
   expect(lines[0]).toBe('*')
   return lines.slice(1).map((line) => line.replace(/^!/, ''))
 }
+
+/** The ids of the users that the base image has beside root. */
+const IDS: Readonly<Record<string, number>> = { node: 1000 }
 
 /** Does the steps of the Dockerfile below `image`, a folder for each stage, instead of below `/`. */
 function build(image: string) {
@@ -44,14 +48,23 @@ function build(image: string) {
     } else if (verb === 'ENV') {
       env = { ...env, ...Object.fromEntries(rest.split(/ +/).map((one) => one.split('=') as [string, string])) }
     } else if (verb === 'RUN') {
-      // The user `node` of the image has the id 1000.
-      const command = rest.replace('-o node -g node /', `-o 1000 -g 1000 ${stage}/`)
+      const command = rest.replace('-o node -g node /', `-o ${IDS.node} -g ${IDS.node} ${stage}/`)
       execFileSync('sh', ['-c', command], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
     }
   }
   const command = (text = '') => JSON.parse(text.slice(text.indexOf('['))) as [string, ...string[]]
   const check = command(last.get('HEALTHCHECK')?.split('CMD ')[1])
-  return { stage, env, folder: last.get('WORKDIR') ?? '', check, start: command(last.get('CMD')) }
+  const word = (verb: string) => last.get(verb) ?? ''
+  return {
+    stage,
+    env,
+    folder: word('WORKDIR'),
+    user: word('USER'),
+    data: word('VOLUME'),
+    port: word('EXPOSE'),
+    check,
+    start: command(last.get('CMD')),
+  }
 }
 
 function copy(rest: string, stages: ReadonlyMap<string, string>, folder: string): void {
@@ -72,18 +85,18 @@ function sizeOf(folder: string): number {
 }
 
 /**
- * Makes `$1` the root, read-only but for its `/data`, and runs the rest there in the folder `$2` as the user 1000: what a container
+ * Makes `$1` the root, read-only but for its folder `$4`, and runs the rest there in the folder `$2` as the user `$3`: what a container
  * runtime does. This machine's `/usr` stands for the base image's.
  */
 const CONTAINER = `set -e
-root=$1 folder=$2; shift 2
+root=$1 folder=$2 user=$3 data=$4; shift 4
 mkdir -p "$root/usr" "$root/proc" "$root/dev" "$root/migrations"
 for link in bin lib lib64; do if [ -L /$link ]; then ln -sfn usr/$link "$root/$link"; fi; done
 mount --bind "$root" "$root"
 for folder_of_base in usr proc dev; do mount --bind /$folder_of_base "$root/$folder_of_base"; done
 mount -o remount,bind,ro "$root"
-mount --bind "$root/data" "$root/data" && mount -o remount,bind,rw "$root/data"
-exec chroot --userspec=1000:1000 "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"`
+mount --bind "$root$data" "$root$data" && mount -o remount,bind,rw "$root$data"
+exec chroot --userspec=$user:$user "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"`
 
 it('the Dockerfile has nothing that a linter finds', () => {
   expect(validate(DOCKERFILE)).toEqual([])
@@ -94,7 +107,10 @@ it('the Dockerfile has nothing that a linter finds', () => {
 it.skipIf(process.getuid?.() !== 0)(
   'the steps of the Dockerfile, done in an empty folder, give a root for another user, read-only but for its data, that asks for a token',
   async () => {
-    const { stage, env, folder, check, start } = build(temporaryFolder())
+    const { stage, env, folder, user, data, port, check, start } = build(temporaryFolder())
+    // Anybody else would be root, or nobody that the base image has.
+    const id = IDS[user]
+    expect({ user, id, data, port }).toEqual({ user: 'node', id: 1000, data: '/data', port: env.PORT })
     expect(env).toMatchObject({ HOST: '0.0.0.0', DATABASE_URL: 'sqlite:/data/app.db', MIGRATIONS_DIR: '/migrations' })
     for (const [path, there] of [
       ['dist/main.js', true],
@@ -106,13 +122,17 @@ it.skipIf(process.getuid?.() !== 0)(
       expect({ path, there: existsSync(join(stage, folder, path)) }).toEqual({ path, there })
     }
     // What it adds to the base image, as the README tells it.
-    expect(sizeOf(stage)).toBeLessThan(50_000_000)
+    expect(sizeOf(stage)).toBeLessThan(38_000_000)
+    expect(gzipSync(execFileSync('tar', ['c', '.'], { cwd: stage, maxBuffer: 1 << 27 })).length).toBeLessThan(9_500_000)
 
     cpSync(join(ROOT, 'migrations'), join(stage, 'migrations'), { recursive: true })
     // This Node stands for the image's.
     cpSync(process.execPath, join(stage, 'node'))
     const inside = (words: readonly string[]) =>
-      ['unshare', ['-m', 'sh', '-c', CONTAINER, 'sh', stage, folder, '/node', ...words.slice(1)]] as const
+      [
+        'unshare',
+        ['-m', 'sh', '-c', CONTAINER, 'sh', stage, folder, String(id), data, '/node', ...words.slice(1)],
+      ] as const
     const path = { PATH: process.env.PATH ?? '' }
 
     const open = spawnSync(...inside(start), { env: { ...path, ...env }, encoding: 'utf8' })
@@ -121,7 +141,7 @@ it.skipIf(process.getuid?.() !== 0)(
 
     const token = 'a-token-of-some-length'
     // Port 0 would not be known to the health check.
-    const PORT = String(20_000 + (process.pid % 10_000))
+    const PORT = String(await freePort())
     const server = spawn(...inside(start), {
       env: { ...path, ...env, PORT, ADMIN_TOKEN: token, HOST: '127.0.0.1' },
       stdio: ['ignore', 'pipe', 'inherit'],

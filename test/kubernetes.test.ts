@@ -1,11 +1,10 @@
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Run } from '../src/core/migration.ts'
 import { type Placed, POSTING, SERVERS, WAITING } from './kubernetes/chapter.ts'
 import { prepare, run, TOKENS, triesAgain } from './kubernetes/kubelet.ts'
 import { type Files, write } from './support/folder.ts'
-import { query, type Server, type ServerOptions, startServer } from './support/server.ts'
+import { freePort, query, type Server, type ServerOptions, startServer } from './support/server.ts'
 
 const BROKEN: Files = { '0001_add_age.up.sql': 'ALTER TABLE dogs ADD COLUMN age INTEGER;\n' }
 
@@ -122,12 +121,3 @@ describe.each(SERVERS)('the schemad of the chapter: $title', (placed) => {
     expect(await server.get('/migrations')).toMatchObject({ status: 401 })
   })
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('a port was not given')
-  return address.port
-}

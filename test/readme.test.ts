@@ -1,10 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { temporaryFolder } from './support/folder.ts'
-import { until } from './support/server.ts'
+import { freePort, until } from './support/server.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
@@ -44,15 +43,7 @@ function copy(): string {
   return folder
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' ? (address?.port ?? 0) : 0
-}
-
-/** Begins `npm start`, and what stands before it, in the folder; it listens on `port`. Ends with the test. */
+/** Begins a command that starts schemad in the folder; it listens on `port`. Ends with the test. */
 async function begin(command: string, folder: string, port: number): Promise<void> {
   const npm = spawn('bash', ['-c', command], {
     cwd: folder,
@@ -94,6 +85,8 @@ it('every command of the README does what the README shows', async () => {
       all.push({ command: text, output: '' })
     for (const { command, output } of all) {
       run += 1
+      // Whoever copies them does all in one shell.
+      expect(command).not.toMatch(/^cd /)
       if (command.endsWith(' &')) {
         await begin(here(command).slice(0, -' &'.length), folder, ports[8081])
         continue

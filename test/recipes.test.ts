@@ -24,18 +24,20 @@ const TRIGGER = 'CREATE TRIGGER none AFTER INSERT ON cats BEGIN SELECT 1; END;'
 const TOOLS: Record<string, { files: Files; ledger: string }> = {
   dbmate: {
     files: {
-      '9_make_cats.sql': `-- migrate:up\n${UP}\n\n-- migrate:down\nDROP TABLE cats;\n`,
-      '10_add_age.sql': `-- migrate:up transaction:false\nALTER TABLE cats ADD age;\n-- a note\n\n-- migrate:down\n\n`,
-      '20260102030405_add_trigger.sql': `-- migrate:up\n\n${TRIGGER}\n`,
+      // It goes by the names of the files, whatever their numbers.
+      '10_make_cats.sql': `-- a word before\n--migrate:up\n${UP}\n\n-- migrate:down\n-- migrate:upgraded rows are lost\nDROP TABLE cats;\n`,
+      '9_add_age.sql': `-- migrate:up transaction:false\r\nALTER TABLE cats ADD age;\r\n-- a note\r\n\r\n-- migrate:down\r\n\r\n`,
+      '9z_add_trigger.sql': `-- migrate:up\n\n${TRIGGER}\n`,
     },
-    ledger: `CREATE TABLE schema_migrations (version varchar(128) primary key); INSERT INTO schema_migrations VALUES ('9'), ('10'), ('20260102030405');`,
+    ledger: `CREATE TABLE schema_migrations (version varchar(128) primary key); INSERT INTO schema_migrations VALUES ('10'), ('9'), ('9z');`,
   },
   goose: {
     files: {
-      '00001_make_cats.sql': `-- +goose Up\n-- +goose StatementBegin\n${UP}\n-- +goose StatementEnd\n\n-- +goose Down\n-- +goose StatementBegin\nDROP TABLE cats;\n-- +goose StatementEnd\n`,
-      '00002_add_age.sql': `-- +goose NO TRANSACTION\n-- +goose up\nALTER TABLE cats ADD age;\n-- a note\n-- +goose down\n`,
-      '00003_add_trigger.sql': `-- +goose Up\n${TRIGGER}\n`,
+      '1_make_cats.sql': `-- +goose Up\n-- +goose StatementBegin\n${UP}\n-- +goose StatementEnd\n\n-- +goose Down\n-- +goose StatementBegin\nDROP TABLE cats;\n-- +goose StatementEnd\n`,
+      '00009_add_age.sql': `-- +goose NO TRANSACTION\n-- +goose up\nALTER TABLE cats ADD age;\n-- a note\n-- +goose down\n-- SQL in this section is executed when it is rolled back.\n`,
+      '00010_add_trigger.sql': `-- +goose Up\n${TRIGGER}\n`,
       'main.go': 'package main\n',
+      '00009_add_age_test.go': 'package main\n',
     },
     ledger:
       'CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER, is_applied INTEGER, tstamp TIMESTAMP);',
@@ -43,9 +45,9 @@ const TOOLS: Record<string, { files: Files; ledger: string }> = {
   'golang-migrate': {
     files: {
       '1_make_cats.up.sql': `${UP}\n`,
-      '1_make_cats.down.sql': 'DROP TABLE cats;\n',
+      '1_make_cats.down.sql': '-- away with it\nDROP TABLE cats;\n',
       '9_add_age.up.sql': 'ALTER TABLE cats ADD age;\n-- a note\n',
-      '9_add_age.down.sql': '',
+      '9_add_age.down.sql': '\n-- nothing\r\n',
       '10_add_trigger.up.sql': `${TRIGGER}\n`,
     },
     ledger:
@@ -53,15 +55,48 @@ const TOOLS: Record<string, { files: Files; ledger: string }> = {
   },
 }
 
+/** Runs the loop where the files are. */
+function converted(name: string, files: Files) {
+  const folder = temporaryFolder()
+  write(join(folder, 'db/migrations'), files)
+  const { status, stdout, stderr } = spawnSync('sh', ['-euc', loop(name)], { cwd: folder, encoding: 'utf8' })
+  expect({ status, stdout }).toEqual({ status: 0, stdout: '' })
+  return { folder, migrations: join(folder, 'migrations'), stderr }
+}
+
+it('the loop for goose names a migration in Go, and what it leaves out stops everything', async () => {
+  const { migrations, stderr } = converted('goose', {
+    '1_make_cats.sql': `-- +goose Up\n${UP}\n`,
+    '2_fill_in.go': 'package main\n',
+    '3_add_age.sql': '-- +goose ENVSUB ON\n-- +goose Up\nALTER TABLE cats ADD age;\n',
+  })
+  expect(stderr).toBe(
+    '2_fill_in.go has to be written as migrations/0001_fill_in.ts\ndb/migrations/3_add_age.sql: ENVSUB has no like here\n',
+  )
+  const server = await startServer({ migrations })
+  expect((await server.post('/migrate')).body).toMatchObject({
+    code: 'invalid-migrations',
+    problems: [{ code: 'gap' }],
+  })
+})
+
+it('the loop for dbmate keeps a file whose name has a space, and one that does nothing, for all to see', async () => {
+  const { migrations, stderr } = converted('dbmate', {
+    '1_make cats.sql': `-- migrate:up\n${UP}\n`,
+    '2_nothing.sql': '-- migrate:up\n\n-- migrate:down\n',
+  })
+  expect(stderr).toBe('')
+  expect(readdirSync(migrations).sort()).toEqual(['0000_make cats.up.sql', '0001_nothing.up.sql'])
+  const server = await startServer({ migrations })
+  const { problems } = (await server.post('/migrate')).body as { problems?: { code: string }[] }
+  expect(problems?.map(({ code }) => code).sort()).toEqual(['bad-name', 'empty', 'gap'])
+})
+
 it.each(Object.entries(TOOLS))(
   'the loop for %s makes migrations that run, and that a database of it adopts',
   async (name, { files, ledger }) => {
-    const folder = temporaryFolder()
-    const before = join(folder, 'db/migrations')
-    const migrations = join(folder, 'migrations')
-    write(before, files)
-    const { status, stderr } = spawnSync('sh', ['-euc', loop(name)], { cwd: folder, encoding: 'utf8' })
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    const { folder, migrations, stderr } = converted(name, files)
+    expect(stderr).toBe('')
     expect(readdirSync(migrations).sort()).toEqual([
       '0000_make_cats.down.sql',
       '0000_make_cats.up.sql',
@@ -70,10 +105,10 @@ it.each(Object.entries(TOOLS))(
     ])
     const text = (file: string) => readFileSync(join(migrations, file), 'utf8').trim()
     expect(text('0000_make_cats.up.sql')).toBe(UP)
-    expect(text('0000_make_cats.down.sql')).toBe('DROP TABLE cats;')
+    expect(text('0000_make_cats.down.sql')).toMatch(/^(--.*\n)?DROP TABLE cats;$/)
     expect(text('0001_add_age.up.sql')).toBe('ALTER TABLE cats ADD age;\n-- a note')
     expect(text('0002_add_trigger.up.sql')).toBe(TRIGGER)
-    expect(readdirSync(before).sort()).toEqual(Object.keys(files).sort())
+    expect(readdirSync(join(folder, 'db/migrations')).sort()).toEqual(Object.keys(files).sort())
 
     const fresh = await startServer({ migrations })
     expect((await fresh.post('/migrate?target=0')).body).toMatchObject({ status: 'succeeded', to: 0 })
