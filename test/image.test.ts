@@ -171,4 +171,5 @@ it.skipIf(process.getuid?.() !== 0)(
     expect(server.exitCode).toBe(0)
     expect(health()).toBe(1)
   },
+  300_000,
 )

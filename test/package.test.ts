@@ -51,7 +51,7 @@ beforeAll(() => {
   return () => {
     for (const end of ends) end()
   }
-})
+}, 300_000)
 
 describe('the tarball', () => {
   it('holds the compiled source, the types of the library, the README, and nothing else', () => {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { ERROR_CODES } from '../src/core/errors.ts'
+import type { Run } from '../src/core/migration.ts'
 import { PROBLEMS } from '../src/http/problem-list.ts'
 import { DOCUMENT, misfit } from './support/described.ts'
 import { CATS } from './support/folder.ts'
@@ -120,6 +121,39 @@ describe('the pages of the problems', () => {
     for (const path of ['/problems?x=1', '/problems/internal?x=1'])
       expect((await server().get(path)).body).toMatchObject({ status: 400, code: 'invalid-request' })
   })
+})
+
+it('no remedy has a command that changes something, pasted as it stands', () => {
+  for (const code of ERROR_CODES) {
+    const commands = [...PROBLEMS[code].remedy.matchAll(/`([^`]+)`/g)].map(([, command]) => command ?? '')
+    for (const command of commands) {
+      // A placeholder is refused; a rehearsal is made with a copy, and a repair runs nothing.
+      const harmless = /=N\b|\b(ID|NAME)\b|rehearse=true|\/repair$/.test(command)
+      if (/-X (POST|DELETE)|sqlite3/.test(command))
+        expect({ code, command, harmless }).toMatchObject({ harmless: true })
+      expect(command).not.toMatch(/(target|steps)=-?\d/)
+    }
+  }
+})
+
+it('the runs of the examples are such as there can be', () => {
+  const examples = Object.values(DOCUMENT.components.examples).map(({ value }) => value as { run?: Run })
+  const runs = examples.flatMap(({ run }) => (run === undefined ? [] : [run]))
+  expect(runs.length).toBeGreaterThan(8)
+  for (const { status, error, from, to, steps, schemaChanges, durationMs } of runs) {
+    const at = { status, code: error?.code }
+    expect({ ...at, failed: steps.filter((step) => step.status === 'failed').length < 2 }).toEqual({
+      ...at,
+      failed: true,
+    })
+    if (from === to)
+      expect({ ...at, schemaChanges }).toEqual({ ...at, schemaChanges: { created: [], dropped: [], altered: [] } })
+    const killed = ['cancelled', 'timed-out', 'interrupted'].includes(status) || error?.code === 'runner-crashed'
+    if (!killed) continue
+    // Nobody has measured what was killed, and what the server tells of it is in whole milliseconds.
+    expect({ ...at, step: steps.find((step) => step.status === 'failed')?.durationMs }).toEqual({ ...at, step: null })
+    expect({ ...at, whole: Number.isInteger(durationMs) }).toEqual({ ...at, whole: true })
+  }
 })
 
 it('GET / links to the problems', async () => {

@@ -58,7 +58,7 @@ export function toldError(
   if (committed === 0 && !unsure) return error
   return new MigrationError(
     'rollback-incomplete',
-    `${unsure ? 'at least ' : ''}${committed} of ${steps.length} steps were rolled back, then: ${error.message}; look at the history and go on with target`,
+    `${unsure ? 'at least ' : ''}${committed} of ${steps.length} steps were rolled back, then: ${error.message}; look at the history and go on with target=${(steps.at(-1)?.id ?? 0) - 1}`,
     { ...error.details, reason: error.code },
     { cause: error },
   )

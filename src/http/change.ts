@@ -89,7 +89,7 @@ export const preferHeader = Type.Object({
 /** The answer to who prefers `respond-async`. */
 export const accepted = (run: ExampleName, text: ExampleName) => ({
   ...answer(
-    'The run as it stands: it waits for its turn or has it, and goes on by itself. GET its Location for its end',
+    'The run as it stands: it waits for its turn, has it, or has ended already, and goes on by itself. GET its Location for its end',
     {
       'application/json': [RunSchema, run],
       'text/plain': [Type.String({ description: 'Its id and its status' }), text],

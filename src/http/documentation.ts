@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Role } from './auth.ts'
-import { EXAMPLES, PROBLEM_EXAMPLES } from './examples.ts'
+import { EXAMPLES, linksExample, PROBLEM_EXAMPLES } from './examples.ts'
 import { SHARED } from './schemas.ts'
 import { DOCUMENTATION_CSP } from './security.ts'
 
@@ -14,7 +14,10 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
   for (const schema of SHARED) app.addSchema(schema)
   await app.register(swagger, {
     refResolver: { buildLocalReference: ({ $id }, _, __, at) => String($id ?? `def-${at}`) },
-    transform: ({ schema, url, route }) => ({ url, schema: { ...schema, ...leaveOf(schema, route.config?.role) } }),
+    transform: ({ schema, url, route }) => ({
+      url,
+      schema: { ...schema, ...leaveOf(schema, route.config?.role), ...tagsOf(schema as Described) },
+    }),
     openapi: {
       openapi: '3.1.0',
       info: {
@@ -35,7 +38,7 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       ],
       components: {
         securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
-        examples: { ...EXAMPLES, ...PROBLEM_EXAMPLES },
+        examples: { ...EXAMPLES, ...PROBLEM_EXAMPLES, links: linksExample(version) },
       },
       security: [{ token: [] }, {}],
     },
@@ -48,6 +51,24 @@ function leaveOf({ description }: { readonly description?: string }, role: Role 
   if (role === undefined) return {}
   const needed = `Where tokens are in force, it takes one of the role \`${role}\`.`
   return { description: description === undefined ? needed : `${description} ${needed}` }
+}
+
+interface Described {
+  readonly headers?: object
+  readonly response?: Readonly<Record<string, object>>
+}
+
+const ETAG = { ETag: { type: 'string', description: 'Give it as If-None-Match the next time' } }
+const IF_NONE_MATCH = { type: 'string', description: 'The ETag of an earlier answer: 304 where it would be the same' }
+
+/** The headers of an answer that may be 304. */
+function tagsOf({ headers, response }: Described) {
+  if (response?.[304] === undefined) return {}
+  const answers = { ...response, 200: { ...response[200], headers: ETAG }, 304: { ...response[304], headers: ETAG } }
+  return {
+    headers: { ...headers, ...Type.Object({ 'if-none-match': Type.Optional(Type.Unsafe(IF_NONE_MATCH)) }) },
+    response: answers,
+  }
 }
 
 /** `GET /openapi.json` and `GET /docs`. */

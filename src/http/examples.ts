@@ -184,7 +184,7 @@ export const EXAMPLES = {
   },
   'schema-text': { summary: 'Three tables', value: SCHEMA },
   metrics: { summary: 'An excerpt', value: METRICS },
-  links: { summary: 'The links', value: { name: 'schemad', version: '1.0.0', links: LINKS } },
+  links: linksExample(''),
   'problems-text': { summary: 'All of them', value: listText() },
   'problems-html': { summary: 'All of them, for a browser', value: listHtml() },
   'problem-text': { summary: 'One of them', value: pageText('change-in-progress') },
@@ -202,6 +202,11 @@ export const EXAMPLES = {
     },
   },
 } as const
+
+/** The example of `GET /`, by a service of this version. */
+export function linksExample(version: string) {
+  return { summary: 'The links', value: { name: 'schemad', version, links: LINKS } }
+}
 
 export type ExampleName = keyof typeof EXAMPLES
 

@@ -25,4 +25,6 @@ const FAILED = {
   startedAt: '2026-11-23T09:20:00.007Z',
   finishedAt: '2026-11-23T09:20:00.047Z',
   durationMs: 39.688,
+  // Whatever was rolled back has changed nothing.
+  schemaChanges: { created: [], dropped: [], altered: [] },
 }

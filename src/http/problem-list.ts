@@ -6,6 +6,8 @@ interface Told {
   readonly status: number
   /** Whether the same request may go well later. */
   readonly retryable: boolean
+  /** Whether the same request may be sent again, where that is not simply no. */
+  readonly again?: string
   readonly title: string
   /** Why it comes. The first sentence stands by itself, and so does that of the remedy. */
   readonly cause: string
@@ -33,11 +35,13 @@ const step = (id: number, name: string, direction: 'up' | 'down', status: Run['s
 const unplaced = { line: null, statement: null, sqlite: null }
 const vets = { ...at(3, 'add_vets'), file: '0003_add_vets.up.sql' }
 const failed = { status: 'failed', from: 2, to: 2, steps: [step(3, 'add_vets', 'up', 'failed')] } as const
+const unbegun = [step(3, 'add_vets', 'up', 'not-run')]
 const chips = { ...at(3, 'add_chips'), file: '0003_add_chips.up.sql' }
-const killed = (status: Run['status'], ms = 25_034.112) => {
-  const finishedAt = new Date(Date.parse('2026-11-23T09:20:00.007Z') + ms).toISOString()
-  const steps = [{ ...step(3, 'add_chips', 'up', 'failed'), durationMs: ms - 17 }]
-  return { status, from: 2, to: 2, steps, finishedAt, durationMs: ms }
+/** A run that was killed in its middle: nobody knows how long its step took. */
+const killed = (status: Run['status'], durationMs = 25_034) => {
+  const finishedAt = new Date(Date.parse('2026-11-23T09:20:00.007Z') + durationMs).toISOString()
+  const steps = [{ ...step(3, 'add_chips', 'up', 'failed'), durationMs: null }]
+  return { status, from: 2, to: 2, steps, finishedAt, durationMs }
 }
 const atWork = { line: 4, statement: 'UPDATE cats SET chip = upper(chip);', sqlite: null }
 
@@ -70,8 +74,7 @@ export const PROBLEMS = {
     title: 'The token does not allow this',
     cause:
       'The token is known, and its role is too small for this. A read token reads; a migrate token migrates too, and cancels what such a token began; an admin token does everything.',
-    remedy:
-      "Use a token of the role that `detail` names: `curl -sS -H 'Authorization: Bearer …' -X POST 'localhost:8080/rollback?target=1'`.",
+    remedy: "Use a token of the role that `detail` names, in `-H 'Authorization: Bearer …'`.",
     example: {
       instance: '/rollback?target=1',
       detail: 'this needs a token of the role admin, and ci has the role migrate',
@@ -97,7 +100,7 @@ export const PROBLEMS = {
     cause:
       'A browser says that a page of another site sent this change. It does so by `Sec-Fetch-Site`, or by an `Origin` that is not the `Host`.',
     remedy:
-      'If that page may do this, start the service with its origin in `CORS_ORIGINS`. From a shell it goes as it is, `curl -sS -X POST localhost:8080/migrate`; a proxy that changes `Host` has to leave it.',
+      'If that page may do this, start the service with its origin in `CORS_ORIGINS`. From a shell the same request goes as it is; a proxy that changes `Host` has to leave it.',
     example: {
       instance: '/migrate',
       detail: 'a page of another site sent this; name its origin in CORS_ORIGINS if it may',
@@ -119,7 +122,7 @@ export const PROBLEMS = {
     title: 'Method not allowed',
     cause: 'The path is there and does not take this method.',
     remedy:
-      'Use one that the header `Allow` names: a change is a `POST`, as in `curl -sS -X POST localhost:8080/migrate`.',
+      'Use one that the header `Allow` names: what changes something is a `POST`, what only reads a `GET`, as in `curl -sS localhost:8080/migrations`.',
     example: { instance: '/migrate', detail: '/migrate does not take GET; it takes POST' },
   },
   'change-in-progress': {
@@ -129,7 +132,7 @@ export const PROBLEMS = {
     cause:
       'Another run has the database, of this server or of another one, or another rehearsal is being made. `running` names it where it is known.',
     remedy:
-      "Wait for it: `curl -sS -X POST 'localhost:8080/migrate?wait=600'`. Watch it with `curl -sSN localhost:8080/runs/ID/events`, or cancel it with `curl -sS -X DELETE localhost:8080/runs/ID`, where ID is `running.id`.",
+      'Wait for it: send the same request with `wait=600`. Watch it with `curl -sSN localhost:8080/runs/ID/events`, or cancel it with `curl -sS -X DELETE localhost:8080/runs/ID`, where ID is `running.id`; a run of another server is cancelled there.',
     example: {
       instance: '/migrate?wait=0',
       detail:
@@ -163,7 +166,7 @@ export const PROBLEMS = {
     cause:
       'A migration that would have to be undone has no down, neither in the directory nor in the log; nothing was run.',
     remedy:
-      "Add the `.down.sql` that `detail` names and post again, or roll back less: `curl -sS -X POST 'localhost:8080/rollback?target=0'`. The other way back is a backup: `curl -sS localhost:8080/backups`.",
+      "Add the `.down.sql` that `detail` names and post again, or roll back less: `curl -sS -X POST 'localhost:8080/rollback?target=N'`, where N is `id` of the answer. The other way back is a backup: `curl -sS localhost:8080/backups`.",
     example: {
       instance: '/rollback?target=-1',
       detail: 'migration 0 init_db has no rollback; add a 0_….down.sql or roll back no further than to 0',
@@ -174,15 +177,16 @@ export const PROBLEMS = {
   'rollback-incomplete': {
     status: 409,
     retryable: false,
+    again: 'no: it would undo more',
     title: 'The rollback stopped half way',
     cause:
       'A rollback by `steps` failed after some of its steps were committed. It is told with no 5xx, since a client that repeats it would undo more than was asked for; `reason` is what stopped it.',
     remedy:
-      "Look how it stands with `curl -sS localhost:8080/migrations`, and go on to the id that is to stay: `curl -sS -X POST 'localhost:8080/rollback?target=0'`.",
+      "Go on with the target that `detail` names: `curl -sS -X POST 'localhost:8080/rollback?target=N'`. How it stands tells `curl -sS localhost:8080/migrations`.",
     example: {
       instance: '/rollback?steps=2',
       detail:
-        '1 of 2 steps were rolled back, then: the runner ended with SIGKILL; if nobody did this, look whether memory ran out; what was not committed was rolled back; look at the history and go on with target',
+        '1 of 2 steps were rolled back, then: the runner ended with SIGKILL; if nobody did this, look whether memory ran out; what was not committed was rolled back; look at the history and go on with target=0',
       ...at(1, 'forget_adoptions', 'down'),
       file: '0001_forget_adoptions.down.sql',
       line: 1,
@@ -194,8 +198,12 @@ export const PROBLEMS = {
         status: 'failed',
         from: 2,
         to: 1,
-        steps: [step(2, 'burn_notes', 'down', 'done'), step(1, 'forget_adoptions', 'down', 'failed')],
+        steps: [
+          step(2, 'burn_notes', 'down', 'done'),
+          { ...step(1, 'forget_adoptions', 'down', 'failed'), durationMs: null },
+        ],
         schemaChanges: { created: [], dropped: ['table notes'], altered: [] },
+        durationMs: 40,
         backup: 'app.db-41f2f299-20261123T092000012Z-2-01a207b4-8200-71b2-adbe-c46010678fd7.db',
         actor: 'ops',
       },
@@ -208,7 +216,7 @@ export const PROBLEMS = {
     cause:
       'The table `migrations` lacks the row of a migration, though it has a later one; somebody has deleted it by hand.',
     remedy:
-      "See with `curl -sS localhost:8080/schema` whether what it did is there, and put the row back: `sqlite3 app.db \"INSERT INTO migrations VALUES (1, 'add_adoptions', datetime('now'))\"`. Where it is not there, restore a backup.",
+      "See with `curl -sS localhost:8080/schema` whether what it did is there, and put the row back: `sqlite3 app.db \"INSERT INTO migrations VALUES (ID, 'NAME', datetime('now'))\"`, where ID is `id` of the answer, and NAME that of its file. Where it is not there, restore a backup.",
     example: {
       instance: '/migrate',
       detail:
@@ -219,10 +227,11 @@ export const PROBLEMS = {
   'history-moved': {
     status: 409,
     retryable: false,
+    again: 'not before somebody has looked',
     title: 'The history was changed meanwhile',
     cause: 'Another program has changed the table `migrations` while the run was under way; its step was rolled back.',
     remedy:
-      'Look how it stands with `curl -sS localhost:8080/migrations`, and post again if it is still wanted. Find the program, and let one alone migrate.',
+      'Look how it stands with `curl -sS localhost:8080/migrations`, and ask again if it is still wanted, for a rollback by its `target`. Find the program, and let one alone migrate.',
     example: {
       instance: '/rollback?steps=1',
       detail:
@@ -231,7 +240,7 @@ export const PROBLEMS = {
       run: {
         kind: 'rollback',
         status: 'failed',
-        from: 2,
+        from: 3,
         to: 3,
         steps: [step(2, 'burn_notes', 'down', 'failed')],
         actor: 'ops',
@@ -245,7 +254,7 @@ export const PROBLEMS = {
     cause:
       'The database has a table with the name of one of schemad’s, `migrations`, `migration_log` or `migration_runs`, and with other columns; it was not touched.',
     remedy:
-      'Rename that table, `sqlite3 app.db "ALTER TABLE migrations RENAME TO other_migrations"`, or give schemad another database by `DATABASE_URL`. What the other tool has applied can be recorded: `curl -sS -X POST \'localhost:8080/baseline?target=N\'`.',
+      'Rename that table, `sqlite3 app.db "ALTER TABLE NAME RENAME TO other_NAME"`, where NAME is `table` of the answer, or give schemad another database by `DATABASE_URL`. What the other tool has applied can be recorded: `curl -sS -X POST \'localhost:8080/baseline?target=N\'`.',
     example: {
       instance: '/migrate',
       detail:
@@ -256,10 +265,11 @@ export const PROBLEMS = {
   'not-empty': {
     status: 409,
     retryable: false,
+    again: 'no: there is nothing to do',
     title: 'Migrations are applied already',
     cause: 'A baseline is for a database without a history, and this one has one; nothing was recorded.',
     remedy:
-      'Look at it with `curl -sS localhost:8080/migrations`; it most likely needs no baseline. What is pending is applied by `curl -sS -X POST localhost:8080/migrate`.',
+      'Look at it with `curl -sS localhost:8080/migrations`; it most likely needs no baseline, and what is pending is applied as ever.',
     example: {
       instance: '/baseline?target=1',
       detail: 'migrations up to 2 are applied already; a baseline is for a database without a history',
@@ -269,10 +279,11 @@ export const PROBLEMS = {
   'run-ended': {
     status: 409,
     retryable: false,
+    again: 'no: there is nothing to cancel',
     title: 'The run has ended',
     cause: 'The run that was to be cancelled has ended already.',
     remedy:
-      "See how with `curl -sS localhost:8080/runs/ID`. What it did is undone by `curl -sS -X POST 'localhost:8080/rollback?target=N'`, where N is its `from`.",
+      'See how with `curl -sS localhost:8080/runs/ID`. If what it did is not wanted, look how it stands now with `curl -sS localhost:8080/migrations`; the way back is a rollback to a `target`, or the backup that the run names.',
     example: {
       instance: '/runs/01a2079a-a100-7756-873b-19054e8a71e8',
       detail: 'run 01a2079a-a100-7756-873b-19054e8a71e8 has ended already: it is succeeded',
@@ -281,11 +292,12 @@ export const PROBLEMS = {
   cancelled: {
     status: 409,
     retryable: false,
+    again: 'not before somebody has looked',
     title: 'The run was cancelled',
     cause:
       'Somebody has cancelled the run, or its client left before its turn; `detail` says which. The step that it was at was rolled back, those before it stay.',
     remedy:
-      'Ask who did it why, and post again if it is still wanted: `curl -sS -X POST localhost:8080/migrate`. How it stands tells `curl -sS localhost:8080/migrations`.',
+      'Ask who did it why, look how it stands with `curl -sS localhost:8080/migrations`, and ask again if it is still wanted, for a rollback by its `target`.',
     example: {
       instance: '/migrate',
       detail: 'the run was cancelled by ops; what was not committed was rolled back',
@@ -368,7 +380,7 @@ export const PROBLEMS = {
     cause:
       'A migration has a statement that could not be undone with it, such as `COMMIT`, `ATTACH` or a lasting `PRAGMA`, or it touches schemad’s own tables; it was rolled back.',
     remedy:
-      'Remove the statement at the place that `file` and `line` name, and post again: `curl -sS -X POST localhost:8080/migrate`. `VACUUM` and its like may stand in a script of their own whose first line is `-- schemad:no-transaction`.',
+      'Remove the statement at the place that `file` and `line` name, and post again. `VACUUM` and its like may stand in a script of their own whose first line is `-- schemad:no-transaction`.',
     example: {
       instance: '/migrate',
       detail:
@@ -393,7 +405,7 @@ export const PROBLEMS = {
       detail: 'the run took longer than 3600 s, was killed and rolled back; raise RUN_TIMEOUT or split the migration',
       ...chips,
       ...atWork,
-      run: killed('timed-out', 3_600_021.7),
+      run: killed('timed-out', 3_600_022),
     },
   },
   'runner-crashed': {
@@ -403,7 +415,7 @@ export const PROBLEMS = {
     cause:
       'The process that made the run has died, most likely of too little memory. The step that it was at was rolled back; what `run` tells was read back from the record.',
     remedy:
-      'Give the container more memory if `dmesg` tells of it, and post again: `curl -sS -X POST localhost:8080/migrate` goes on where it stopped.',
+      'Send the same request again: what is committed is not done twice. If `dmesg` tells that memory ran out, give the container more before.',
     example: {
       instance: '/migrate',
       detail:
@@ -429,12 +441,12 @@ export const PROBLEMS = {
     cause:
       'Another program has held the database for longer than `LOCK_TIMEOUT`, or has written to it while a restore was prepared.',
     remedy:
-      'Let it end its transaction, and post again: `curl -sS --retry 10 -X POST localhost:8080/migrate`. `fuser -v app.db` names who has the file open; for a restore, stop what writes to it.',
+      'Let it end its transaction, and send the same request again, as `curl --retry 10` does by itself. `fuser -v app.db` names who has the file open; for a restore, stop what writes to it.',
     example: {
       instance: '/migrate',
       detail: 'database is locked: another program holds the database; try again when it has finished',
       sqlite: 'SQLITE_BUSY',
-      run: failed,
+      run: { ...failed, steps: unbegun, finishedAt: '2026-11-23T09:20:05.021Z', durationMs: null },
     },
   },
   'database-unavailable': {
@@ -457,7 +469,7 @@ export const PROBLEMS = {
     cause:
       'The server is about to end and begins nothing new. A run that outlasts `SHUTDOWN_TIMEOUT` is killed, and its step rolled back.',
     remedy:
-      'Post again when it is back: `curl -sS --retry 30 --retry-connrefused -X POST localhost:8080/migrate`. What a run had done by then tells `curl -sS localhost:8080/runs/ID`.',
+      'Send the same request again when it is back, as `curl --retry 30 --retry-connrefused` does by itself. What a run had done by then tells `curl -sS localhost:8080/runs/ID`.',
     example: {
       instance: '/migrate',
       detail: 'the server had to shut down before the run was over; it was killed and rolled back',
@@ -473,12 +485,12 @@ export const PROBLEMS = {
     cause:
       'There is no room for the change, for the backup before it, or for the copy of a rehearsal or a restore; a step that had begun was rolled back.',
     remedy:
-      'Free some space, of which `df -h` tells, and post again: `curl -sS -X POST localhost:8080/migrate`. `BACKUP_DIR` may be another disk, and a smaller `BACKUP_KEEP` keeps fewer; `0` does without backups.',
+      'Free some space, of which `df -h` tells, and send the same request again. `BACKUP_DIR` may be another disk, and a smaller `BACKUP_KEEP` keeps fewer; `0` does without backups.',
     example: {
       instance: '/migrate',
       detail:
         '/data/backups has 3.1 MiB free, and a copy of the database needs 41.0 MiB; without a backup in /data/backups nothing is run; free some space, set BACKUP_DIR, or set BACKUP_KEEP=0 to do without',
-      run: { ...failed, steps: [step(3, 'add_vets', 'up', 'not-run')], durationMs: null },
+      run: { ...failed, steps: unbegun, durationMs: null },
     },
   },
 } as const satisfies Record<ErrorCode, Told>

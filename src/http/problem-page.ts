@@ -17,7 +17,7 @@ export function pageText(code: ErrorCode): string {
     `${code}\n${title}`,
     `Status: ${status} ${STATUS_CODES[status]}\nAgain: ${again(code)}`,
     `Why: ${cause}`,
-    `What to do: ${remedy}`,
+    `What to do: ${remedy}\n${TOKENS}`,
     `For example:\n${exampleText(code)}`,
     'All problems: /problems',
   ]
@@ -48,6 +48,7 @@ export function pageHtml(code: ErrorCode): string {
 <p>${marked(cause)}</p>
 <h2>What to do</h2>
 <p>${marked(remedy)}</p>
+<p>${marked(TOKENS)}</p>
 <h2>For example</h2>
 <pre>${escaped(exampleText(code))}</pre>
 <p><a href="/problems">All problems</a></p>`,
@@ -88,10 +89,14 @@ ${body}
 }
 
 function again(code: ErrorCode): string {
-  const { status, retryable } = PROBLEMS[code]
-  if (!retryable) return 'no, the same request will be answered alike until something is mended'
-  return status === 500 ? 'yes' : 'yes, after as many seconds as Retry-After says'
+  const told: { status: number; retryable: boolean; again?: string } = PROBLEMS[code]
+  if (told.again !== undefined) return told.again
+  if (!told.retryable) return 'no, the same request will be answered alike until something is mended'
+  return told.status === 500 ? 'yes' : 'yes, after as many seconds as Retry-After says'
 }
+
+/** What stands below every page. */
+const TOKENS = "Where tokens are in force, each command wants `-H 'Authorization: Bearer …'`."
 
 function exampleText(code: ErrorCode): string {
   return JSON.stringify(exampleOf(code), null, 2)

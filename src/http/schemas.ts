@@ -103,13 +103,35 @@ const RowCount = Type.Object(
   { $id: 'RowCount', description: 'null where the table does not exist' },
 )
 
+/** What is known of an error beside its sentence, each where it applies: `ErrorDetails`, as far as it is relied upon. */
+const details = {
+  id: Type.Optional(Type.Integer({ description: 'The migration' })),
+  name: Type.Optional(Type.String()),
+  direction: Type.Optional(words(['up', 'down'] as const)),
+  file: Type.Optional(nullable(Type.String())),
+  line: Type.Optional(nullable(Type.Integer({ minimum: 1 }))),
+  statement: Type.Optional(nullable(Type.String({ description: 'Its first 200 characters' }))),
+  sqlite: Type.Optional(nullable(Type.String({ description: 'The code of SQLite, such as `SQLITE_CONSTRAINT`' }))),
+  violations: Type.Optional(
+    Type.Array(
+      Type.Object({
+        table: Type.String(),
+        rowid: Type.Union([Type.Integer(), Type.String(), Type.Null()], {
+          description: 'As text where JSON cannot hold it',
+        }),
+        parent: Type.String(),
+      }),
+    ),
+  ),
+  migrations: Type.Optional(Type.Array(Type.Object({ id: Type.Integer(), name: Type.String() }))),
+  current: Type.Optional(nullable(Type.Integer({ description: 'The current id' }))),
+  table: Type.Optional(Type.String()),
+  reason: Type.Optional(words(ERROR_CODES)),
+}
+
 const RunError = Type.Object(
-  { code: words(ERROR_CODES), message: Type.String() },
-  {
-    $id: 'RunError',
-    additionalProperties: true,
-    description: 'Of a step also: id, name, direction, file, line, statement, sqlite',
-  },
+  { code: words(ERROR_CODES), message: Type.String(), ...details },
+  { $id: 'RunError', additionalProperties: true, description: 'What else is there depends on the code' },
 )
 
 const Step = Type.Object(
@@ -187,6 +209,7 @@ export const Problem = Type.Object(
     run: Type.Optional(ref(Run)),
     problems: Type.Optional(Type.Array(ref(DirectoryProblem))),
     running: Type.Optional(nullable(ref(Running))),
+    ...details,
   },
   { $id: 'Problem', additionalProperties: true },
 )

@@ -11,7 +11,12 @@ export interface Operation {
   readonly operationId: string
   readonly security?: readonly object[]
   readonly parameters?: readonly Parameter[]
-  readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, Media>> }>>
+  readonly responses: Readonly<Record<string, Answer>>
+}
+
+interface Answer {
+  readonly headers?: Readonly<Record<string, object>>
+  readonly content?: Readonly<Record<string, Media>>
 }
 
 export interface Parameter {
@@ -109,12 +114,23 @@ const ID = 'https://schemad.invalid/openapi.json'
 const ajv = new Ajv2020({ strict: false, allErrors: true })
 formats.default(ajv)
 // The document is no schema, and has some in it.
-ajv.addSchema({ ...DOCUMENT, $id: ID }, ID, false, false)
+ajv.addSchema({ ...(closed(DOCUMENT) as Document), $id: ID }, ID, false, false)
+
+/** As `part`, with no members but those that its schemas name, where they do not say that there may be others. */
+function closed(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(closed)
+  if (part === null || typeof part !== 'object') return part
+  const within = Object.fromEntries(Object.entries(part).map(([name, value]) => [name, closed(value)]))
+  const isObject = within.type === 'object' && within.properties !== undefined
+  return isObject && within.additionalProperties === undefined ? { ...within, additionalProperties: false } : within
+}
 
 function misfitOf({ responses }: Operation, template: string, method: string, answer: Told): string | null {
   const { status, headers, text } = answer
   const described = responses[String(status)]
   if (described === undefined) return `the document has no ${status} here`
+  const header = headerMisfit(described, headers)
+  if (header !== null) return header
   const type = headers.get('content-type')?.split(';')[0] ?? null
   if (described.content === undefined) return text === '' && type === null ? null : `a ${status} with a body`
   const media = described.content[type ?? '']
@@ -123,6 +139,19 @@ function misfitOf({ responses }: Operation, template: string, method: string, an
   if (method === 'HEAD') return text === '' ? null : 'a HEAD with a body'
   const at = pointer('paths', template, nameOf(method), 'responses', String(status), 'content', type ?? '', 'schema')
   return /json/.test(type ?? '') ? (unread(text) ?? misfit(at, JSON.parse(text))) : misfit(at, text)
+}
+
+/** Headers by which HTTP says more than a body: each that comes is described, and each that is described comes. */
+const TELLING = ['Allow', 'ETag', 'Location', 'Preference-Applied', 'Retry-After', 'WWW-Authenticate']
+
+function headerMisfit({ headers: described = {} }: Answer, headers: Told['headers']): string | null {
+  for (const name of TELLING) {
+    const comes = headers.get(name) != null
+    // A 503 of two codes may have it by one of them.
+    if (comes && !(name in described)) return `the header ${name}, which the document does not have`
+    if (!comes && name in described && name !== 'Retry-After') return `no ${name}, which the document has`
+  }
+  return null
 }
 
 /** Examples of problems are named by their codes, and what is special may follow after a dot. */
