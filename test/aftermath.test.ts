@@ -4,7 +4,7 @@ import Sqlite, { type Database } from 'better-sqlite3'
 import { expect, it } from 'vitest'
 import type { Run } from '../src/core/migration.ts'
 import { CATS, ENDLESS, write } from './support/folder.ts'
-import { type Answer, isAlive, query, type Server, startServer, startWriter, until } from './support/server.ts'
+import { type Answer, ask, isAlive, query, type Server, startServer, startWriter, until } from './support/server.ts'
 
 /** Begins a transaction of the application, which waits for its turn. */
 function hold(db: Database): void {
@@ -14,7 +14,7 @@ function hold(db: Database): void {
 
 async function cancelNewest(server: Server): Promise<void> {
   const [run] = (await server.get('/runs')).body.runs as { id: string }[]
-  expect((await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })).status).toBe(202)
+  expect((await ask(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })).status).toBe(202)
 }
 
 /** The runner that has the run: it has told that `step` runs. */

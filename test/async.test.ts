@@ -1,7 +1,7 @@
 import { request } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { CATS, ENDLESS } from './support/folder.ts'
-import { type Answer, query, type Server, startServer, until } from './support/server.ts'
+import { type Answer, ask, query, type Server, startServer, until } from './support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
 const ASYNC = { headers: { prefer: 'respond-async' } }
@@ -28,7 +28,7 @@ describe('a client that prefers respond-async', () => {
       status: 'running',
       steps: [{ status: 'done' }, { status: 'running' }],
     })
-    await fetch(`${server.url}/runs/${id}`, { method: 'DELETE' })
+    await ask(`${server.url}/runs/${id}`, { method: 'DELETE' })
     expect(await end(server, answer)).toMatchObject({ id, status: 'cancelled', to: 0 })
     expect(query(server.database, 'SELECT id, status FROM migration_runs')).toEqual([{ id, status: 'cancelled' }])
   })
@@ -56,7 +56,7 @@ describe('a client that prefers respond-async', () => {
       headers: { ...ASYNC.headers, connection: 'close' },
     })
     expect(queued).toMatchObject({ status: 202, body: { status: 'queued' } })
-    await fetch(`${server.url}/runs/${first.body.id}`, { method: 'DELETE' })
+    await ask(`${server.url}/runs/${first.body.id}`, { method: 'DELETE' })
     expect(await end(server, queued)).toMatchObject({ status: 'succeeded', steps: [], to: 0 })
   })
 
@@ -118,7 +118,7 @@ describe('a client that prefers respond-async', () => {
     leaver.abort()
     expect(await posted).toBe('left')
     await until(async () => ((await server.get('/runs')).body.runs as { status: string }[])[0]?.status !== 'queued')
-    await fetch(`${server.url}/runs/${id}`, { method: 'DELETE' })
+    await ask(`${server.url}/runs/${id}`, { method: 'DELETE' })
     await until(async () => (await server.get(`/runs/${id}`)).body.status === 'cancelled')
     expect(query(server.database, 'SELECT kind FROM migration_runs')).toEqual([{ kind: 'migrate' }])
   })

@@ -4,7 +4,7 @@ import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Backup, Run } from '../src/core/migration.ts'
 import { CATS, ENDLESS, temporaryFolder, write } from './support/folder.ts'
-import { contentOf, query, type Server, startServer, until } from './support/server.ts'
+import { ask, contentOf, query, type Server, startServer, until } from './support/server.ts'
 
 async function backupsOf(server: Server): Promise<Backup[]> {
   return (await server.get('/backups')).body.backups as Backup[]
@@ -80,7 +80,7 @@ describe('a backup', () => {
       await until(() => server.log.filter(({ msg, status }) => msg === '3 bad' && !status).length === 5 + times)
       expect(names(server)).toHaveLength(3)
       const [run] = (await server.get('/runs')).body.runs as Run[]
-      await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })
+      await ask(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })
       expect((await running).body.run?.backup).toBe(null)
     }
     expect(names(server)).toEqual(good)

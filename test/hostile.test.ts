@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { CATS } from './support/folder.ts'
 import { raw, withHost } from './support/raw.ts'
-import { shared, startServer } from './support/server.ts'
+import { ask, shared, startServer } from './support/server.ts'
 
 const READ = 'a-read-token-of-length'
 const MIGRATE = 'a-migrate-token-of-length'
@@ -98,12 +98,10 @@ describe('fault 37: a hostile or mistaken request', () => {
       ['POST', '/docs/static/swagger-ui.css', 'GET, HEAD'],
     ] as const
     for (const [method, path, allow] of cases) {
-      const response = await fetch(`${server().url}${path}`, { method })
+      const response = await ask(`${server().url}${path}`, { method })
       expect([method, path, response.status]).toEqual([method, path, 405])
       expect(response.headers.get('allow')?.split(', ').sort().join(', ')).toBe(allow)
-      const text = await response.text()
-      expect(text.endsWith('}\n')).toBe(true)
-      expect(JSON.parse(text)).toMatchObject({ code: 'method-not-allowed' })
+      expect(response.body).toMatchObject({ code: 'method-not-allowed' })
     }
   })
 
@@ -144,7 +142,7 @@ describe('fault 38: who may', () => {
   it('read, migrate and roll back: by the role of the token', async () => {
     const server = await startServer({ files: CATS, env })
     const status = async (method: 'GET' | 'POST', path: string, token?: string) =>
-      (await fetch(`${server.url}${path}`, { method, headers: token ? bearer(token) : {} })).status
+      (await ask(`${server.url}${path}`, { method, headers: token ? bearer(token) : {} })).status
     const table = [
       ['GET', '/migrations', 401, 200, 200, 200],
       ['GET', '/migrations/0', 401, 200, 200, 200],

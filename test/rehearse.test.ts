@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Run } from '../src/core/migration.ts'
 import { CATS, ENDLESS, write } from './support/folder.ts'
-import { contentOf, type Server, startServer, until } from './support/server.ts'
+import { ask, contentOf, type Server, startServer, until } from './support/server.ts'
 
 const beside = ({ database }: Server) => readdirSync(join(database, '..')).sort()
 
@@ -84,7 +84,7 @@ describe('rehearse=true', () => {
       ['running', false],
     ])
     expect(refused.body.running).toMatchObject({ id: runs[0]?.id })
-    await fetch(`${server.url}/runs/${runs[0]?.id}`, { method: 'DELETE' })
+    await ask(`${server.url}/runs/${runs[0]?.id}`, { method: 'DELETE' })
     expect(await rehearsal).toMatchObject({
       status: 409,
       body: { code: 'cancelled', run: { status: 'cancelled', steps: [{ id: 3, status: 'failed' }] } },
@@ -111,7 +111,7 @@ describe('rehearse=true', () => {
     expect(beside(server)).toContain('app.db.rehearsal')
     const queued = other.post('/migrate?rehearse=true&target=2&wait=30')
     const [run] = (await server.get('/runs')).body.runs as Run[]
-    await fetch(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })
+    await ask(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })
     expect((await rehearsal).status).toBe(409)
     expect(await queued).toMatchObject({ status: 200, body: { rehearsal: true, to: 2 } })
     expect(beside(server)).not.toContain('app.db.rehearsal')
