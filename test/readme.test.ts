@@ -100,7 +100,7 @@ it('every command of the README does what the README shows', async () => {
     }
   }
   expect(run).toBeGreaterThan(50)
-}, 300_000)
+}, 900_000)
 
 it('what the README sets up with is what a fresh machine is asked to do', () => {
   const setUps = blocks().filter(({ language, text }) => language === 'sh' && text.startsWith('npm ci'))

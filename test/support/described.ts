@@ -63,7 +63,8 @@ export const REFUSALS: readonly number[] = [400, 401, 403, 404, 405]
 export function pathOf(target: string): string | null {
   try {
     const path = decodeURIComponent(target.replace(/^https?:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, ''))
-    return path.length > 1 ? path.replace(/\/$/, '') : path
+    // An empty one is the root (RFC 9110, section 4.2.3).
+    return path.length > 1 ? path.replace(/\/$/, '') : path || '/'
   } catch {
     // It is no text in percent-encoded UTF-8.
     return null
