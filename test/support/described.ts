@@ -147,7 +147,7 @@ const TELLING = ['Allow', 'ETag', 'Location', 'Preference-Applied', 'Retry-After
 
 function headerMisfit({ headers: described = {} }: Answer, headers: Told['headers']): string | null {
   for (const name of TELLING) {
-    const comes = headers.get(name) != null
+    const comes = headers.get(name.toLowerCase()) != null
     // A 503 of two codes may have it by one of them.
     if (comes && !(name in described)) return `the header ${name}, which the document does not have`
     if (!comes && name in described && name !== 'Retry-After') return `no ${name}, which the document has`

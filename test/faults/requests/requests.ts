@@ -63,6 +63,7 @@ const LINES: Readonly<Record<string, readonly string[]>> = {
     ',,',
   ],
   'last-event-id': ['end', '1', '', LIVE],
+  'if-none-match': ['*', '"x", W/"y"', '"', ''],
 }
 
 function lineOf({ name }: Parameter): fc.Arbitrary<readonly [string, string]> {
