@@ -19,15 +19,23 @@ export interface Log {
   abandon(): void
 }
 
+/** For how long lines are gathered to be written together, in milliseconds, and how many characters of them at the most. */
+const GATHER_MS = 10
+const MOST_GATHERED = 16_000
+
 export function openLog(level: string): Log {
+  const gathered = gather((text) => destination.write(text))
+  // Before pino's own, which writes what its stream holds.
+  process.on('exit', gathered.pass)
   const destination = pino.destination(1)
   const redact = ['authorization', 'headers.authorization', 'req.headers.authorization']
-  const log = pino({ level, redact }, destination)
+  const log = pino({ level, redact }, gathered)
   const abandon = () => void process.removeAllListeners('exit')
   return {
     log,
-    tell: (event) => tell(log, event),
+    tell: teller(log),
     end: async () => {
+      gathered.pass()
       const written = new Promise<void>((resolve) => destination.once('drain', resolve).once('error', () => resolve()))
       // It says that it has nothing more to write only after it was given something; its flush does not wait at all.
       destination.write('')
@@ -38,10 +46,36 @@ export function openLog(level: string): Log {
   }
 }
 
-/** The log of what happens to runs; the line before a step is the one that the ancestor prints. */
-function tell(log: Logger, event: RunEvent): void {
-  const { id: runId, requestId, actor, kind, durationMs } = event.run
-  const line = log.child({ runId, requestId, actor })
+/** Gives lines that come together on in one piece: each write is a system call, which costs more than the request it tells of. */
+function gather(write: (text: string) => void): { write(line: string): void; pass(): void } {
+  let text = ''
+  const pass = () => {
+    if (text !== '') write(text)
+    text = ''
+  }
+  return {
+    write(line) {
+      if (text === '') setTimeout(pass, GATHER_MS).unref()
+      text += line
+      if (text.length >= MOST_GATHERED) pass()
+    },
+    pass,
+  }
+}
+
+/** The log of what happens to runs; the logger of one is kept as long as it is the only one. */
+function teller(log: Logger): (event: RunEvent) => void {
+  let last: { readonly runId: string; readonly line: Logger } | null = null
+  return (event) => {
+    const { id: runId, requestId, actor } = event.run
+    if (last?.runId !== runId) last = { runId, line: log.child({ runId, requestId, actor }) }
+    tell(last.line, event)
+  }
+}
+
+/** The line before a step is the one that the ancestor prints. */
+function tell(line: Logger, event: RunEvent): void {
+  const { kind, durationMs } = event.run
   if (event.type === 'begun') line.info({ kind, steps: event.run.steps.length }, `${kind} begins`)
   if (event.type === 'output') line.info({ output: event.line }, 'output of a migration')
   if (event.type === 'step') {

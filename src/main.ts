@@ -1,4 +1,5 @@
 // The process: configuration, engine, runs, HTTP, listen, close.
+import { randomUUID } from 'node:crypto'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import { v7 as newId } from 'uuid'
@@ -7,7 +8,7 @@ import type { Engine } from './core/engine.ts'
 import type { MigrationError } from './core/errors.ts'
 import { migrateOnStart } from './core/on-start.ts'
 import { openRuns } from './core/runs.ts'
-import { statusReader } from './core/status.ts'
+import { oncePerTurn, statusReader } from './core/status.ts'
 import { openDirectory } from './directory/directory.ts'
 import { buildApp } from './http/app.ts'
 import { closeApp } from './http/close.ts'
@@ -58,11 +59,7 @@ async function serve(config: Config): Promise<void> {
     },
   })
   const recent = () => directory.recent()
-  const status = statusReader({
-    engine,
-    recent,
-    running: () => runs.running(),
-  })
+  const status = oncePerTurn(statusReader({ engine, recent, running: () => runs.running() }))
   let closing = false
   const app = await buildApp({
     engine,
@@ -73,7 +70,7 @@ async function serve(config: Config): Promise<void> {
     allowedHosts: config.allowedHosts,
     corsOrigins: config.corsOrigins,
     closing: () => closing,
-    newId: () => newId(),
+    newId: () => randomUUID(),
     version,
     metrics,
     startFailure: () => startFailure(),

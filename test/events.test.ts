@@ -77,6 +77,23 @@ describe('GET /runs/{id}/events', () => {
     expect(listener.events.filter(({ event }) => event === 'statement').length).toBeLessThan(20)
   })
 
+  it('tells the step that stays, of many that went by too fast to be told one by one, and each of them once', async () => {
+    const fast = Array.from({ length: 200 }, (_, n) => [`${n}_fast.up.sql`, `CREATE TABLE t${n} (x);`])
+    const server = await startServer({ files: { ...Object.fromEntries(fast), '200_never.up.sql': ENDLESS } })
+    const lock = new Sqlite(`${server.database}.lock`)
+    lock.exec('BEGIN EXCLUSIVE')
+    const id = await begin(server, '/migrate?wait=600')
+    const listener = await listen(server, `/runs/${id}/events`)
+    lock.close()
+    await listener.heard(({ event, data }) => event === 'step' && data.id === 200)
+    const steps = listener.events.filter(({ event }) => event === 'step').map(({ data }) => `${data.id} ${data.status}`)
+    expect(steps).toEqual([...fast.flatMap((_, n) => [`${n} running`, `${n} done`]), '200 running'])
+    await cancel(server, id)
+    expect(await listener.ended).toBe('whole')
+    const all = listener.events.filter(({ event }) => event === 'step').map(({ data }) => `${data.id} ${data.status}`)
+    expect(all).toEqual([...steps, '200 failed'])
+  })
+
   it('tells a step that fails, and cuts no character in two', async () => {
     const script = `INSERT INTO nowhere VALUES ('${'x'.repeat(199 - 29)}${'😀'.repeat(9)}');`
     const server = await startServer({ files: { ...FIRST, '0001_bad.up.sql': script } })

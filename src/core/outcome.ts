@@ -11,10 +11,19 @@ export function reportOf(
 
 /** Puts `step` in its place among the reports of its run. */
 export function setReport(reports: StepReport[], step: StepReport): void {
-  // They go one up or one down at a time, but for those of a repair.
-  const likely = Math.abs(step.id - (reports[0]?.id ?? 0))
-  const place = reports[likely]?.id === step.id ? likely : reports.findIndex(({ id }) => id === step.id)
+  const place = placeOf(reports, step.id)
   if (place !== -1) reports[place] = step
+}
+
+/** The report of migration `wanted`. */
+export function findReport(reports: readonly StepReport[], wanted: number): StepReport | undefined {
+  return reports[placeOf(reports, wanted)]
+}
+
+function placeOf(reports: readonly StepReport[], wanted: number): number {
+  // They go one up or one down at a time, but for those of a repair.
+  const likely = Math.abs(wanted - (reports[0]?.id ?? 0))
+  return reports[likely]?.id === wanted ? likely : reports.findIndex(({ id }) => id === wanted)
 }
 
 /** Whether a step of the run is in the database. */

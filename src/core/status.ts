@@ -92,6 +92,19 @@ export function statusReader(options: {
   }
 }
 
+/** Asks once for all who ask in the same turn of the event loop: their requests were there when the first of them was asked. */
+export function oncePerTurn<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asked: Promise<T> | null = null
+  return () => {
+    if (asked !== null) return asked
+    asked = ask()
+    setImmediate(() => {
+      asked = null
+    })
+    return asked
+  }
+}
+
 function conflictsOf({ applied, foreignTable }: History): StatusProblem[] {
   if (foreignTable !== null)
     return [

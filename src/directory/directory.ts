@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Directory, Problem } from '../core/migration.ts'
 import { type Content, contentOf, migrationOf } from './content.ts'
-import { isRacy, read, type Stamped, stampAll } from './files.ts'
+import { inSlices, isRacy, read, type Stamped, stampAll } from './files.ts'
 import { type Entry, entryOf, isMeant, pair } from './names.ts'
 import { isSame } from './same.ts'
 
@@ -14,9 +14,9 @@ export interface DirectoryReader {
   recent(): Promise<Directory>
 }
 
-/** A look so old, in milliseconds, is renewed; one twice as old is not shown any more. */
-const FRESH_MS = 300
-const STALE_MS = 700
+/** A look so old, in milliseconds, is renewed; an older one is not shown any more. */
+const FRESH_MS = 600
+const STALE_MS = 850
 /** How often a directory may change while it is read. */
 const TRIES = 5
 
@@ -82,16 +82,16 @@ export function openDirectory(path: string): DirectoryReader {
   async function update(listed: readonly Stamped[]): Promise<{ next: Map<string, Known>; changed: boolean }> {
     const next = new Map<string, Known>()
     let changed = false
-    for (const stamped of listed) {
+    await inSlices(listed, (stamped) => {
       const old = known.get(stamped.file)
-      const fresh = old !== undefined && old.stamp === stamped.stamp && !old.racy ? old : await learn(stamped, old)
+      const fresh = old !== undefined && old.stamp === stamped.stamp && !old.racy ? old : learn(stamped, old)
       next.set(stamped.file, fresh)
       changed ||= fresh.content !== old?.content
-    }
+    })
     return { next, changed }
   }
 
-  async function learn(stamped: Stamped, old: Known | undefined): Promise<Known> {
+  function learn(stamped: Stamped, old: Known | undefined): Known {
     const { file, stamp, problem } = stamped
     const entry = entryOf(file)
     const none = (content: Problem, racy = false) => {
@@ -105,7 +105,7 @@ export function openDirectory(path: string): DirectoryReader {
     if ('code' in entry) return none(entry)
     if (problem !== null) return none(problem)
     const racy = isRacy(stamped, Date.now())
-    const bytes = await read(folder, file)
+    const bytes = read(folder, file)
     if (!Buffer.isBuffer(bytes)) return none(bytes, true)
     const kept = racy ? bytes : null
     if (old?.bytes?.equals(bytes)) return { stamp, bytes: kept, racy, content: old.content }

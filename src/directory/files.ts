@@ -1,13 +1,12 @@
-import { constants, lstatSync, statSync } from 'node:fs'
-import { open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, statSync } from 'node:fs'
+import { join, sep } from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Problem } from '../core/migration.ts'
 
 /** 16 MiB. */
 const MOST_BYTES = 16 * 1024 * 1024
-/** So many files are asked for their state before others get a turn: about a millisecond's worth. */
-const SLICE = 200
+/** After so much work on many files others get a turn, in milliseconds. */
+const SLICE_MS = 1
 /** A file that was changed so shortly before it was read may be changed again without a trace: the kernel's clock is coarse. */
 const RACY_MS = 50n
 
@@ -20,14 +19,25 @@ export interface Stamped {
   readonly problem: Problem | null
 }
 
-/** The state of each file, in slices, so that ten thousand hold nobody up. */
+/** The state of each file. */
 export async function stampAll(folder: string, files: readonly string[]): Promise<Stamped[]> {
-  const stamped: Stamped[] = []
-  for (const [place, file] of files.entries()) {
-    if (place % SLICE === SLICE - 1) await yieldToOthers()
-    stamped.push(stampOf(folder, file))
+  return await inSlices(files, (file) => stampOf(folder, file))
+}
+
+/**
+ * What `make` makes of each, in slices, so that ten thousand files hold nobody up. It asks the file system without the thread
+ * pool, whose turns cost more than a small file.
+ */
+export async function inSlices<T, M>(all: readonly T[], make: (one: T) => M): Promise<M[]> {
+  const made: M[] = []
+  let since = performance.now()
+  for (const one of all) {
+    made.push(make(one))
+    if (performance.now() - since < SLICE_MS) continue
+    await yieldToOthers()
+    since = performance.now()
   }
-  return stamped
+  return made
 }
 
 /** Whether a file that was stamped at `now` might change without its stamp. */
@@ -36,13 +46,17 @@ export function isRacy({ changedAt }: Stamped, now: number): boolean {
 }
 
 /** The bytes of a file, or why there are none. */
-export async function read(folder: string, file: string): Promise<Buffer | Problem> {
+export function read(folder: string, file: string): Buffer | Problem {
   try {
     // A FIFO that took the file's place meanwhile must not hold us up: opened so, it is open at once.
-    await using handle = await open(join(folder, file), constants.O_RDONLY | constants.O_NONBLOCK)
-    const found = await handle.stat()
-    if (!found.isFile()) return notAFile(file)
-    return found.size > MOST_BYTES ? tooLarge(file, found.size) : await handle.readFile()
+    const opened = openSync(join(folder, file), constants.O_RDONLY | constants.O_NONBLOCK)
+    try {
+      const found = fstatSync(opened)
+      if (!found.isFile()) return notAFile(file)
+      return found.size > MOST_BYTES ? tooLarge(file, found.size) : readFileSync(opened)
+    } finally {
+      closeSync(opened)
+    }
   } catch (error) {
     return unreadable(file, error)
   }
@@ -56,12 +70,10 @@ function stampOf(folder: string, file: string): Stamped {
     problem,
   })
   try {
-    const found = statSync(join(folder, file), {
-      bigint: true,
-      throwIfNoEntry: false,
-    })
+    const path = folder + sep + file
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false })
     if (found === undefined) {
-      const link = lstatSync(join(folder, file), { throwIfNoEntry: false })
+      const link = lstatSync(path, { throwIfNoEntry: false })
       return bad(unreadable(file, link ? { code: 'a link to nothing' } : { code: 'gone' }))
     }
     if (!found.isFile()) return bad(notAFile(file))

@@ -30,7 +30,7 @@ import { answerBareProblem, answerProblem } from './problem.ts'
 import { problemRoutes } from './problem-routes.ts'
 import { runRoutes } from './run-routes.ts'
 import { schemaRoutes } from './schema.ts'
-import { secureAnswers } from './security.ts'
+import { SECURITY_HEADERS, secureAnswers } from './security.ts'
 import { refuseUnknown } from './unknown.ts'
 
 export interface AppOptions extends AuthOptions {
@@ -93,7 +93,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => (body) => `${JSON.stringify(body)}\n`)
   app.setReplySerializer((body) => `${JSON.stringify(body)}\n`)
   answerHeaders(app, options.closing)
-  await secureAnswers(app)
+  secureAnswers(app)
   tagAnswers(app)
   logRequests(app, options.metrics)
   refuseUnknown(app)
@@ -130,12 +130,14 @@ function wellFormed(id: string | string[] | undefined): string | undefined {
 }
 
 function answerHeaders(app: FastifyInstance, closing: () => boolean): void {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', request.id)
+    done()
   })
   // An idle keep-alive connection would hold up the close for as long as the client likes.
-  app.addHook('onSend', async (_, reply) => {
+  app.addHook('onSend', (_, reply, __, done) => {
     if (closing()) reply.header('Connection', 'close')
+    done()
   })
 }
 
@@ -146,20 +148,28 @@ function refuseMalformed(app: FastifyInstance): void {
     Object.assign(request, { unmet: true })
     app.routing(request, response)
   })
-  app.addHook('onRequest', async ({ raw }) => {
+  app.addHook('onRequest', ({ raw }, _, done) => {
     if ('unmet' in raw) throw new MigrationError('invalid-request', 'only Expect: 100-continue can be met')
     // RFC 9112, section 3.2.4
     if (raw.url?.startsWith('*') && (raw.url !== '*' || raw.method !== 'OPTIONS'))
       throw new MigrationError('invalid-request', 'only OPTIONS may ask for *; ask for a path')
     // RFC 9112, section 3.2
-    const hosts = raw.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
+    const hosts = hostsIn(raw.rawHeaders)
     if (hosts > 1 || (raw.httpVersion === '1.1' && hosts === 0))
       throw new MigrationError('invalid-request', `the request has ${hosts || 'no'} Host; HTTP/1.1 needs one`)
+    done()
   })
+}
+
+/** How many of the headers, names and values in turn, are Host: Node tells one of them only. */
+function hostsIn(headers: readonly string[]): number {
+  let hosts = 0
+  for (let at = 0; at < headers.length; at += 2) if (/^host$/i.test(headers[at] ?? '')) hosts += 1
+  return hosts
 }
 
 /** For a URL that cannot be decoded, which never gets as far as a route. */
 function answerUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   request.log.info({ method: request.method, status: 400, code: 'invalid-request', ip: request.ip }, 'no valid URL')
-  answerProblem(error, request, reply.header('X-Request-Id', request.id))
+  answerProblem(error, request, reply.headers(SECURITY_HEADERS).header('X-Request-Id', request.id))
 }

@@ -40,11 +40,12 @@ declare module 'fastify' {
 export function guardRequests(app: FastifyInstance, { tokens, allowedHosts, corsOrigins }: AuthOptions): void {
   app.decorateRequest('actor', 'anonymous')
   app.decorateRequest('role', 'admin')
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, _, done) => {
     const { role = 'read', probe = false } = request.routeOptions.config
     if (!tokens.inForce && !probe) refuseForeignHost(request.headers.host, allowedHosts)
     refuseCrossSite(request, corsOrigins)
     if (tokens.inForce && role !== 'open') Object.assign(request, holderOf(request, tokens, role))
+    done()
   })
 }
 

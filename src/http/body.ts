@@ -22,7 +22,8 @@ export function refuseBodies(app: FastifyInstance): void {
       )
   })
   // A body is judged by what it holds; a content type that does not parse would be refused for an empty one too.
-  app.addHook('onRequest', async ({ raw }) => {
+  app.addHook('onRequest', ({ raw }, _, done) => {
     if (raw.headers['content-type'] !== undefined) raw.headers['content-type'] = 'application/octet-stream'
+    done()
   })
 }

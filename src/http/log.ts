@@ -5,12 +5,13 @@ import { tellable } from './problem.ts'
 /** A line for each request when its connection is done with it, also where the client has left before the answer. */
 export function logRequests(app: FastifyInstance, metrics: Metrics): void {
   app.decorateRequest('problem', null)
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.raw.once('close', () => {
       logRequest(request, reply, request.log)
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_LEFT
       metrics.observe(request.method, request.routeOptions.url ?? 'none', status, reply.elapsedTime / 1000)
     })
+    done()
   })
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import helmet from '@fastify/helmet'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import helmet from 'helmet'
 
 /** What the pages of the documentation load: their own scripts and styles, and pictures that stand in these. */
 export const DOCUMENTATION_CSP =
@@ -13,8 +14,8 @@ export function pageCsp(style: string): string {
 }
 
 /** Headers by which a browser makes of an answer nothing but what it is. */
-export async function secureAnswers(app: FastifyInstance): Promise<void> {
-  await app.register(helmet, {
+export const SECURITY_HEADERS: Readonly<Record<string, string>> = headersOf(
+  helmet({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: { defaultSrc: ["'none'"], baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"] },
@@ -28,8 +29,30 @@ export async function secureAnswers(app: FastifyInstance): Promise<void> {
     originAgentCluster: false,
     // Whether there is TLS in front of it, only who puts it there can say.
     hsts: false,
+  }),
+)
+
+/** What helmet sets is the same for every answer, and made once. */
+function headersOf(set: ReturnType<typeof helmet>): Record<string, string> {
+  const headers: Record<string, string> = {}
+  const answer = {
+    setHeader: (name: string, value: string) => {
+      headers[name] = value
+    },
+    removeHeader: () => {},
+  }
+  set({} as IncomingMessage, answer as unknown as ServerResponse, () => {})
+  return headers
+}
+
+/** Sets them, and that nothing is kept unless the answer says so. */
+export function secureAnswers(app: FastifyInstance): void {
+  app.addHook('onRequest', (_, reply, done) => {
+    reply.headers(SECURITY_HEADERS)
+    done()
   })
-  app.addHook('onSend', async (_, reply) => {
+  app.addHook('onSend', (_, reply, __, done) => {
     if (!reply.hasHeader('cache-control')) reply.header('Cache-Control', 'no-store')
+    done()
   })
 }

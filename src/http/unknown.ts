@@ -21,9 +21,10 @@ export function refuseUnknown(app: FastifyInstance): void {
   })
   app.setNotFoundHandler(async ({ method, url }, reply) => refuse(routes, method, url, reply))
   // An OPTIONS that is no preflight is a method like any other.
-  app.addHook('onRequest', async ({ method, url, headers }, reply) => {
+  app.addHook('onRequest', ({ method, url, headers }, reply, done) => {
     const preflight = headers.origin && headers['access-control-request-method']
     if (method === 'OPTIONS' && !preflight) refuse(routes, method, url, reply)
+    done()
   })
 }
 

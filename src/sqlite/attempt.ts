@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { stepFailure } from './failure.ts'
 import { mayHaveForeignKeys } from './foreign-keys.ts'
 import type { Watched } from './guard.ts'
 import type { Ledger, LogRow } from './ledger.ts'
+import type { Standing } from './transaction.ts'
 import { hasForeignTriggers } from './untouched.ts'
 
 /** A step ready to be executed. */
@@ -30,6 +32,9 @@ export interface Session {
   readonly db: Database
   readonly ledger: Ledger
   readonly runId: string | null
+  /** No migration can guess it: who knew it could release the savepoint and set it anew. */
+  readonly savepoint: string
+  readonly standing: Standing
   onStatement: (statement: Watched) => void
   /** A trigger may write to our tables. Once true it stays so for the run. */
   wary: boolean
@@ -44,6 +49,8 @@ export function openSession(db: Database, ledger: Ledger, runId: string | null):
     db,
     ledger,
     runId,
+    savepoint: `schemad_${randomBytes(12).toString('hex')}`,
+    standing: { settings: null },
     onStatement: () => {},
     wary: hasForeignTriggers(db),
     related: mayHaveForeignKeys(db),
@@ -76,10 +83,10 @@ export function logRow(
 
 /** Reads the state again, inside the transaction: `false` where an up is applied by now. Throws `history-moved`. */
 export function isDue(ledger: Ledger, work: Work): boolean {
-  if (work.direction === 'up' && ledger.isApplied(work.id)) return false
   const current = ledger.current()
   const expected = work.direction === 'up' ? work.id - 1 : work.id
   if ((current ?? -1) === expected) return true
+  if (work.direction === 'up' && ledger.isApplied(work.id)) return false
   throw new MigrationError(
     'history-moved',
     `the current migration is ${current ?? 'none'} and not ${expected} any more: another program has changed the history; look at it, then post again`,

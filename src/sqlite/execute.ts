@@ -1,7 +1,7 @@
 import type { Conduct, Order, Outcome } from '../core/engine.ts'
 import { errorFrom, MigrationError } from '../core/errors.ts'
 import type { StatementReport, StepReport } from '../core/migration.ts'
-import { reportOf, setReport } from '../core/outcome.ts'
+import { findReport, reportOf, setReport } from '../core/outcome.ts'
 import type { Assignment, FromRunner, Known, RunnerResult, ToRunner } from './messages.ts'
 import { neverBegan, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
 import type { RunnerProcess } from './runner-process.ts'
@@ -127,10 +127,11 @@ async function attend(
       place = message.statement
       conduct.hear({ type: 'statement', statement: place })
     }
-    if (message.type === 'step') {
+    for (const step of message.type === 'steps' ? message.steps : []) {
+      if (!isNews(step, reports)) continue
       place = null
-      setReport(reports, message.step)
-      conduct.hear({ type: 'step', step: message.step })
+      setReport(reports, step)
+      conduct.hear({ type: 'step', step })
     }
     if (message.type !== 'ended' && message.type !== 'refused') continue
     const reason = message.type === 'refused' ? errorFrom(message.error) : reasonOf(message, end)
@@ -142,7 +143,13 @@ async function attend(
 
 /** Statements come over two channels: what the slower one brings may be over by then. */
 function isLater({ id, n }: StatementReport, reports: readonly StepReport[], last: StatementReport | null): boolean {
-  return reports.some((step) => step.id === id && step.status === 'running') && n > (last?.n ?? 0)
+  return findReport(reports, id)?.status === 'running' && n > (last?.n ?? 0)
+}
+
+/** The watchdog tells what the main thread held back, and then tells itself. */
+function isNews({ id, status }: StepReport, reports: readonly StepReport[]): boolean {
+  const known = findReport(reports, id)?.status
+  return known === 'not-run' || (known === 'running' && status !== 'running')
 }
 
 /** What would be wrong with a run that has told its end. */

@@ -7,10 +7,22 @@ const MOST_LINKS = 20
 /** Through links to the file itself: SQLite names the journal after what it opens, and so do we the run lock. */
 export function realFile(path: string, links = 0): string {
   const whole = resolve(path)
-  if (existsSync(whole)) return realpathSync(whole)
+  const found = realPath(whole)
+  if (found !== null) return found
   // SQLite creates the file at the end of a link that leads nowhere yet.
   if (links < MOST_LINKS && isLink(whole)) return realFile(resolve(dirname(whole), readlinkSync(whole)), links + 1)
-  return existsSync(dirname(whole)) ? join(realpathSync(dirname(whole)), basename(whole)) : whole
+  const folder = realPath(dirname(whole))
+  return folder === null ? whole : join(folder, basename(whole))
+}
+
+/** `null` where there is nothing, or nothing that can be reached. */
+function realPath(path: string): string | null {
+  try {
+    // One call, and not one for each folder on the way: it is asked for each answer.
+    return realpathSync.native(path)
+  } catch {
+    return null
+  }
 }
 
 function isLink(path: string): boolean {

@@ -34,27 +34,47 @@ interface LoggedRow {
   readonly kept: 0 | 1
   readonly durationMs: number
   readonly runId: string | null
+}
+
+/** What the record knows of a run. */
+interface Maker {
   readonly kind: RunKind | null
   readonly actor: string | null
 }
 
 /** By id, what the log says of each applied migration. A repair says what its file is, and not who applied it. */
 function loggedOf(db: Database, withRuns: boolean): Map<number, Logged> {
-  const runs = withRuns ? 'main.migration_runs' : '(SELECT NULL AS id, NULL AS kind, NULL AS actor)'
   const sql = `SELECT l.migration_id AS id, l.outcome, l.checksum, l.down_sql IS NOT NULL AS kept, l.duration_ms AS durationMs,
-      l.run_id AS runId, r.kind, r.actor
-    FROM main.migration_log l JOIN main.migrations m ON m.id = l.migration_id AND ${OF_ITS_ROW}
-    LEFT JOIN ${runs} r ON r.id = l.run_id ORDER BY l.id`
+      l.run_id AS runId
+    FROM main.migration_log l JOIN main.migrations m ON m.id = l.migration_id AND ${OF_ITS_ROW} ORDER BY l.id`
+  const makerOf = withRuns ? makers(db) : () => UNKNOWN
   const logged = new Map<number, Logged>()
-  for (const row of db.prepare(sql).iterate() as IterableIterator<LoggedRow>) {
-    const { durationMs, appliedBy } = row.kind === 'repair' ? (logged.get(row.id) ?? UNLOGGED) : originOf(row)
+  for (const row of db.prepare(sql).all() as LoggedRow[]) {
+    const maker = makerOf(row.runId)
+    const { durationMs, appliedBy } = maker.kind === 'repair' ? (logged.get(row.id) ?? UNLOGGED) : originOf(row, maker)
     logged.set(row.id, { checksum: row.checksum, keptDown: row.kept === 1, durationMs, appliedBy })
   }
   return logged
 }
 
+const UNKNOWN: Maker = { kind: null, actor: null }
+
+/** Asks once for each run. A join would have SQLite read the whole of its row, with all its steps, for each of them. */
+function makers(db: Database): (runId: string | null) => Maker {
+  const found = new Map<string | null, Maker>([[null, UNKNOWN]])
+  const query = db.prepare('SELECT kind, actor FROM main.migration_runs WHERE id = ?')
+  return (runId) => {
+    const maker = found.get(runId) ?? (query.get(runId) as Maker | undefined) ?? UNKNOWN
+    found.set(runId, maker)
+    return maker
+  }
+}
+
 /** Who applied a migration, and how long it took: of one that was only recorded, nobody knows. */
-function originOf({ outcome, durationMs, runId, kind, actor }: LoggedRow): Pick<Logged, 'durationMs' | 'appliedBy'> {
+function originOf(
+  { outcome, durationMs, runId }: LoggedRow,
+  { kind, actor }: Maker,
+): Pick<Logged, 'durationMs' | 'appliedBy'> {
   const executed = outcome === 'done' || (outcome === 'restored' && runId !== null && kind !== 'baseline')
   return { durationMs: executed ? durationMs : null, appliedBy: actor }
 }

@@ -77,11 +77,12 @@ export class Ledger {
   /** Writes a row of `migration_log`, where there is one. */
   log(row: LogRow): void {
     if (!this.keepsLog) return
+    const speaks = row.direction === 'up' && row.outcome !== 'failed'
     this.#statement(
       `INSERT INTO main.migration_log
         (run_id, migration_id, name, direction, outcome, checksum, down_sql, inserted_at, started_at, duration_ms, error)
       VALUES (@runId, @migrationId, @name, @direction, @outcome, @checksum, @downSql,
-        CASE WHEN @direction = 'up' AND @outcome <> 'failed' THEN ${INSERTED_AT} END, @startedAt, @durationMs, @error)`,
+        ${speaks ? INSERTED_AT : 'NULL'}, @startedAt, @durationMs, @error)`,
     ).run(row)
   }
 

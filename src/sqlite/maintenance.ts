@@ -8,6 +8,7 @@ export function maintain(session: Session, work: Work, script: string): Done {
   if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
   const started = Date.now()
   const clock = performance.now()
+  session.standing.settings = null
   const watched = new Watched(db, 'maintenance', script, (one) => session.onStatement(one))
   named(work, watched, () => {
     if (guardOf(db) === undefined) throw forbidden('a no-transaction script needs a database that schemad opened')

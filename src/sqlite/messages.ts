@@ -91,7 +91,7 @@ export type FromRunner =
       readonly before: Readonly<Record<string, string>>
       readonly backup: string | null
     }
-  | { readonly type: 'step'; readonly step: StepReport }
+  | { readonly type: 'steps'; readonly steps: readonly StepReport[] }
   | { readonly type: 'statement'; readonly statement: StatementReport }
   | ({ readonly type: 'result' } & Told)
   | { readonly type: 'swept' }

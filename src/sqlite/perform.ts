@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import type { MigrationError } from '../core/errors.ts'
-import type { Step } from '../core/migration.ts'
+import type { Step, StepReport } from '../core/migration.ts'
 import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
 import { logRow, type Work } from './attempt.ts'
 import { makeBackup, type OwnBackup } from './backup.ts'
@@ -9,23 +9,15 @@ import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record } from
 import { recordInterrupted } from './dead-runs.ts'
 import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
-import type { Assignment, FromRunner, RunnerResult, RunRow, Told } from './messages.ts'
+import type { Assignment, RunnerResult, RunRow, Told } from './messages.ts'
 import { Migrator } from './migrator.ts'
 import { functionOf } from './module.ts'
-import type { Progress } from './progress.ts'
 import { recordSteps } from './recorded.ts'
 import { recordBegin, recordEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import type { RunOptions, RunResult } from './steps.ts'
 import { establish, examine, OURS } from './tables.ts'
-
-type Say = (message: FromRunner) => void
-
-/** To whom a run tells how it goes along: its server by messages, and the watchdog by shared memory. */
-export interface Telling {
-  readonly say: Say
-  readonly progress: Progress
-}
+import type { Telling } from './telling.ts'
 
 /** Makes the run. Throws what kept it from beginning; what happens to its steps is in the result. */
 export async function performRun(
@@ -108,25 +100,24 @@ export function executeAll(
   db: Database,
   works: readonly Work[],
   run: RunRow,
-  { say, progress }: Telling,
+  telling: Telling,
   onStatement: NonNullable<RunOptions['onStatement']> = () => {},
 ): RunResult {
-  if (run.kind === 'baseline' || run.kind === 'repair') {
-    return recordSteps(db, run.id, run.kind, works, (step) => say({ type: 'step', step }))
+  const onStep = (step: StepReport) => telling.step(step)
+  try {
+    if (run.kind === 'baseline' || run.kind === 'repair') return recordSteps(db, run.id, run.kind, works, onStep)
+    return new Migrator(db, { log: () => {} }).run(works, {
+      runId: run.id,
+      atomic: run.atomic,
+      onStep,
+      onStatement: (work, watched) => {
+        onStatement(work, watched)
+        telling.statement(work, watched)
+      },
+    })
+  } finally {
+    telling.flush()
   }
-  return new Migrator(db, { log: () => {} }).run(works, {
-    runId: run.id,
-    atomic: run.atomic,
-    onStep: (step) => {
-      if (step.status === 'running') progress.begin()
-      say({ type: 'step', step })
-    },
-    onStatement: (work, watched) => {
-      onStatement(work, watched)
-      const statement = progress.note(work.id, watched.place())
-      if (statement !== null) say({ type: 'statement', statement })
-    },
-  })
 }
 
 export function workOf({ id, name, direction, source, checksum, keep }: Step): Work {

@@ -1,4 +1,4 @@
-import type { StatementReport } from '../core/migration.ts'
+import type { StatementReport, StepReport } from '../core/migration.ts'
 import { type Place, STATEMENT_LENGTH } from './guard.ts'
 
 /** The most statements that the main thread tells in a second; the watchdog tells no more than that of those that stay. */
@@ -12,22 +12,27 @@ export const LAYOUT = {
   n: 3,
   line: 4,
   length: 5,
-  /** In bytes, as the next two. */
-  numbersEnd: 24,
-  clockAt: 24,
-  textAt: 32,
-  bytes: 32 + STATEMENT_LENGTH * Uint16Array.BYTES_PER_ELEMENT,
+  /** How often what was held back has been told, and how many bytes of it there are now. */
+  flushes: 6,
+  held: 7,
+  /** In bytes, as the next ones. */
+  numbersEnd: 32,
+  clockAt: 32,
+  textAt: 40,
+  heldAt: 40 + 2 * STATEMENT_LENGTH,
+  bytes: 40 + 2 * STATEMENT_LENGTH + 32 * 1024,
 } as const
 
 /**
  * What is executed at this moment. The first statements of a second are told at once. Of those that come too fast, the
- * watchdog tells the one that stays: the main thread runs no JavaScript while SQLite is busy with it.
+ * watchdog tells the one that stays: the main thread runs no JavaScript while SQLite is busy with it. The same goes for steps
+ * that are held back.
  */
 export class Progress {
   readonly memory = new SharedArrayBuffer(LAYOUT.bytes)
   readonly #numbers = new Int32Array(this.memory, 0, LAYOUT.numbersEnd / Int32Array.BYTES_PER_ELEMENT)
   readonly #clock = new Float64Array(this.memory, LAYOUT.clockAt, 1)
-  readonly #text = new Uint16Array(this.memory, LAYOUT.textAt)
+  readonly #bytes = Buffer.from(this.memory)
   readonly #told: number[] = []
 
   /** A step begins. */
@@ -47,12 +52,27 @@ export class Progress {
     return { id, ...place, elapsedMs: Math.round(sharedNow() - (this.#clock[0] ?? 0)) }
   }
 
+  /** Keeps a step that is not told yet where the watchdog finds it. `false` where there is no room for another. */
+  hold(step: StepReport): boolean {
+    const text = `${JSON.stringify(step)},`
+    const from = Atomics.load(this.#numbers, LAYOUT.held)
+    if (LAYOUT.heldAt + from + 3 * text.length > LAYOUT.bytes) return false
+    Atomics.store(this.#numbers, LAYOUT.held, from + this.#bytes.write(text, LAYOUT.heldAt + from))
+    return true
+  }
+
+  /** What was held back has been told. */
+  release(): void {
+    Atomics.add(this.#numbers, LAYOUT.flushes, 1)
+    Atomics.store(this.#numbers, LAYOUT.held, 0)
+  }
+
   #write(id: number, { n, line, text }: Place): void {
     this.#numbers[LAYOUT.id] = id
     this.#numbers[LAYOUT.n] = n
     this.#numbers[LAYOUT.line] = line ?? 0
     this.#numbers[LAYOUT.length] = text.length
-    for (let at = 0; at < text.length; at += 1) this.#text[at] = text.charCodeAt(at)
+    this.#bytes.write(text, LAYOUT.textAt, 'utf16le')
   }
 }
 

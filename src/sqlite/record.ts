@@ -1,5 +1,5 @@
 import { type Stats, statSync } from 'node:fs'
-import Sqlite, { type Database } from 'better-sqlite3'
+import Sqlite, { type Database, type Statement } from 'better-sqlite3'
 import { errorFrom, MigrationError } from '../core/errors.ts'
 import type { History } from '../core/history.ts'
 import type { Run, Running, StepReport } from '../core/migration.ts'
@@ -20,7 +20,7 @@ import { examine } from './tables.ts'
  */
 export class RecordReader {
   readonly #file: string
-  #open: { db: Database; dev: number; ino: number } | null = null
+  #open: Open | null = null
   #known: { version: unknown; history: History } | null = null
 
   constructor(file: string) {
@@ -29,8 +29,8 @@ export class RecordReader {
 
   /** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */
   read(): History {
-    return this.#asking((db) => {
-      const version = db.pragma('data_version', { simple: true })
+    return this.#asking((db, open) => {
+      const version = open.version.get()
       if (this.#known !== null && this.#known.version === version) return this.#known.history
       const history = db.transaction(() => historyOf(db))()
       this.#known = { version, history }
@@ -101,10 +101,10 @@ export class RecordReader {
     this.#forget()
   }
 
-  #asking<T>(ask: (db: Database) => T, absent: T): T {
+  #asking<T>(ask: (db: Database, open: Open) => T, absent: T): T {
     try {
-      const db = this.#connection()
-      return db === null ? absent : ask(db)
+      const open = this.#connection()
+      return open === null ? absent : ask(open.db, open)
     } catch (error) {
       this.#forget()
       throw namingFile(failure(error, 'database-unavailable'), this.#file)
@@ -112,23 +112,37 @@ export class RecordReader {
   }
 
   /** The connection to the file that bears the name now: it may have been replaced, and a ghost must not be believed. */
-  #connection(): Database | null {
+  #connection(): Open | null {
     const found = stat(this.#file)
     if (this.#open !== null && (found?.ino !== this.#open.ino || found.dev !== this.#open.dev)) this.#forget()
     if (found === undefined) return null
     if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
-    this.#open ??= {
-      db: new Sqlite(this.#file, { readonly: true, timeout: 0 }),
-      dev: found.dev,
-      ino: found.ino,
-    }
-    return this.#open.db
+    this.#open ??= { ...openToAsk(this.#file), dev: found.dev, ino: found.ino }
+    return this.#open
   }
 
   #forget(): void {
     this.#open?.db.close()
     this.#open = null
     this.#known = null
+  }
+}
+
+interface Open {
+  readonly db: Database
+  /** Another number when another connection has committed (https://sqlite.org/pragma.html#pragma_data_version). */
+  readonly version: Statement
+  readonly dev: number
+  readonly ino: number
+}
+
+function openToAsk(file: string): Pick<Open, 'db' | 'version'> {
+  const db = new Sqlite(file, { readonly: true, timeout: 0 })
+  try {
+    return { db, version: db.prepare('PRAGMA data_version').pluck() }
+  } catch (error) {
+    db.close()
+    throw error
   }
 }
 

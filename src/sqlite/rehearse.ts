@@ -8,8 +8,9 @@ import { copyDatabase, copyFailure, openToRead } from './copy.ts'
 import { Ledger } from './ledger.ts'
 import { compareCounts, countRows } from './loss.ts'
 import type { Assignment, RunnerResult } from './messages.ts'
-import { begin, executeAll, type Telling, workOf } from './perform.ts'
+import { begin, executeAll, workOf } from './perform.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
+import type { Telling } from './telling.ts'
 
 /** Makes the run with a copy of the database, which is gone afterwards. `claimed` is the copy. */
 export async function performRehearsal(

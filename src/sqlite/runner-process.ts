@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import type { StatementReport } from '../core/migration.ts'
+import type { StatementReport, StepReport } from '../core/migration.ts'
 import { STATEMENT_LENGTH } from './guard.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
 import { openOutput } from './output.ts'
@@ -79,14 +79,25 @@ function killGroup({ pid }: ChildProcess): void {
 }
 
 /** What the watchdog has written; `null` for anything else: a module can write there too. */
-function statementFrom(text: string): StatementReport | null {
+function messageFrom(text: string): FromRunner | null {
   try {
-    const { id, n, line, text: statement, elapsedMs } = JSON.parse(text)
-    if (![id, n, line ?? 0, elapsedMs].every(Number.isInteger) || typeof statement !== 'string') return null
-    return { id, n, line, text: statement.slice(0, STATEMENT_LENGTH), elapsedMs }
+    const told: unknown = JSON.parse(text)
+    if (Array.isArray(told)) return { type: 'steps', steps: told.map(stepFrom) }
+    return { type: 'statement', statement: statementFrom(told as StatementReport) }
   } catch {
     return null
   }
+}
+
+function statementFrom({ id, n, line, text, elapsedMs }: StatementReport): StatementReport {
+  if (![id, n, line ?? 0, elapsedMs].every(Number.isInteger)) throw new TypeError('no statement')
+  return { id, n, line, text: text.slice(0, STATEMENT_LENGTH), elapsedMs }
+}
+
+function stepFrom({ id, name, direction, status, statements, durationMs }: StepReport): StepReport {
+  const worded = typeof name === 'string' && /^(up|down)$/.test(direction) && /^(running|done|skipped)$/.test(status)
+  if (!worded || ![id, statements ?? 0, durationMs ?? 0].every(Number.isFinite)) throw new TypeError('no step')
+  return { id, name, direction, status, statements, durationMs }
 }
 
 /** Messages in their order, kept until they are asked for. */
@@ -103,8 +114,8 @@ function openInbox(child: ChildProcess, gone: Promise<Ended>): () => Promise<Fro
     // A runner that is killed cuts it off, and what it was in the middle of is of no interest.
     statements.on('error', () => {})
     createInterface(statements).on('line', (line) => {
-      const statement = statementFrom(line)
-      if (statement !== null) put({ type: 'statement', statement })
+      const message = messageFrom(line)
+      if (message !== null) put(message)
     })
   }
   void gone.then(put)

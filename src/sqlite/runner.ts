@@ -16,6 +16,7 @@ import { Progress } from './progress.ts'
 import { performRehearsal } from './rehearse.ts'
 import { performRestore } from './restore.ts'
 import { settleRun } from './settle.ts'
+import { Telling } from './telling.ts'
 import { watchOver } from './watchdog.ts'
 
 const POLL_MS = 20
@@ -28,6 +29,7 @@ let claim: (Claimed & { readonly lock: Disposable }) | null = null
 const send = process.send?.bind(process)
 delete process.send
 const progress = new Progress()
+const telling = new Telling(say, progress)
 watchOver(Number(process.argv[2]), progress.memory)
 // Ctrl-C and some supervisors signal every process of the group; how long a run may go on is the server's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
@@ -50,9 +52,9 @@ async function answer(message: ToRunner): Promise<void> {
 async function act(message: Exclude<ToRunner, { type: 'claim' }>): Promise<FromRunner> {
   switch (message.type) {
     case 'run':
-      return { type: 'result', ...(await performRun(claimed(), message, { say, progress })) }
+      return { type: 'result', ...(await performRun(claimed(), message, telling)) }
     case 'rehearse':
-      return { type: 'result', result: await performRehearsal(claimed(), message, { say, progress }), recorded: true }
+      return { type: 'result', result: await performRehearsal(claimed(), message, telling), recorded: true }
     case 'restore':
       return { type: 'result', ...(await performRestore(claimed(), message, say)) }
     case 'settle':

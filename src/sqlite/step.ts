@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { isMaintenance, skipTrivia } from '../core/sql.ts'
@@ -21,18 +20,22 @@ import { maintain } from './maintenance.ts'
 import { call } from './module.ts'
 import { changedSetting, type Settings, settingsOf } from './settings.ts'
 import { inTransaction } from './transaction.ts'
-import { fingerprint, hasForeignTriggers, namesOurTables, refuseTriggers, temporaries } from './untouched.ts'
+import { fingerprint, hasForeignTriggers, refuseTriggers, temporaries } from './untouched.ts'
 
 /** Executes one step in a transaction of its own, its rows in the same commit. Throws when nothing of it has happened. */
 export function executeStep(session: Session, work: Work): Done {
   const script = work.body ?? (session.ledger.isApplied(work.id) ? session.ledger.keptDown(work.id) : null)
   if (typeof script === 'string' && isMaintenance(script)) return maintain(session, work, script)
-  return inTransaction(session.db, (commit) => {
-    const done = executeInside(session, work)
-    // What fails at the very end is this step's failure too.
-    named(work, undefined, commit)
-    return done
-  })
+  return inTransaction(
+    session.db,
+    (commit) => {
+      const done = executeInside(session, work)
+      // What fails at the very end is this step's failure too.
+      named(work, undefined, commit)
+      return done
+    },
+    session.standing,
+  )
 }
 
 /** Executes one step in a transaction that the caller has opened, and will roll back when this throws. */
@@ -56,29 +59,52 @@ export function executeInside(session: Session, work: Work): Done {
 /** Runs the change, and nothing but the change: all that section 4 of the promise forbids is looked for afterwards. */
 function changeOnly(session: Session, work: Work): number | null {
   const { db } = session
-  const savepoint = `schemad_${randomBytes(12).toString('hex')}`
   const body = work.body ?? keptDown(session, work)
   if (typeof body === 'string' && isMaintenance(body))
     throw stepFailure(forbidden('it cannot run inside a transaction'), work)
   const script = typeof body === 'string' ? body : null
-  // A function's statements are not known before they run.
-  const wary = session.wary || script === null || namesOurTables(script)
+  const may = reachOf(script)
+  const wary = session.wary || may.touchOurs
   const before = wary ? fingerprint(db) : ''
-  const temporary = temporaries(db)
-  const legacy = isLegacy(db)
+  const temporary = may.leaveTemporary ? temporaries(db) : null
+  const legacy = may.set ? isLegacy(db) : null
   const settings = script === null ? settingsOf(db) : null
-  db.exec(`SAVEPOINT ${savepoint}`)
+  if (may.set) session.standing.settings = null
+  db.exec(`SAVEPOINT ${session.savepoint}`)
   const statements = perform(session, work, body)
   named(work, undefined, () => {
-    refuseEscape(db, savepoint)
-    if (temporaries(db) !== temporary) throw forbidden('it leaves something TEMP behind; drop it at its end')
+    refuseEscape(db, session.savepoint)
+    if (may.leaveTemporary && temporaries(db) !== temporary)
+      throw forbidden('it leaves something TEMP behind; drop it at its end')
     if (wary) refuseTouched(db, before)
     if (settings !== null) refuseSettings(session, settings)
     session.wary ||= wary && hasForeignTriggers(db)
-    session.related ||= script === null ? mayHaveForeignKeys(db) : /references/i.test(script)
+    session.related ||= script === null ? mayHaveForeignKeys(db) : may.relate
   })
-  if (isLegacy(db) !== legacy) db.exec(`PRAGMA legacy_alter_table = ${legacy}`)
+  if (legacy !== null && isLegacy(db) !== legacy) db.exec(`PRAGMA legacy_alter_table = ${legacy}`)
   return statements
+}
+
+/** What a change can do by its own words. */
+interface Reach {
+  readonly touchOurs: boolean
+  readonly leaveTemporary: boolean
+  readonly set: boolean
+  readonly relate: boolean
+}
+
+/**
+ * No word of a script is hidden from SQLite and from this by quoting it. A trigger of an earlier migration can do none of it
+ * but write to our tables. A function's statements are not known before they run.
+ */
+function reachOf(script: string | null): Reach {
+  const says = (word: RegExp) => script === null || word.test(script)
+  return {
+    touchOurs: says(/migration/i),
+    leaveTemporary: says(/temp/i),
+    set: says(/pragma/i),
+    relate: says(/references/i),
+  }
 }
 
 function isLegacy(db: Database): number {

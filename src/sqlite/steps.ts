@@ -45,7 +45,7 @@ export function runSteps(session: Session, steps: readonly Work[], options: RunO
     }
   }
   try {
-    if (atomic) inTransaction(session.db, () => all(executeInside))
+    if (atomic) inTransaction(session.db, () => all(executeInside), session.standing)
     else all(executeStep)
     return { steps: reports, error: null }
   } catch (error) {

@@ -3,15 +3,28 @@ import { ask } from './ask.ts'
 import { refuseGhost } from './ghost.ts'
 import { isBusyConnection } from './module.ts'
 
+/** What is known of the settings between the transactions of a run; `null` where something may have changed them. */
+export interface Standing {
+  settings: Restored | null
+}
+
 /**
  * Runs `body` between BEGIN IMMEDIATE and COMMIT, foreign keys off and every commit on the disk; the settings are put back.
  * `body` may call `commit` itself, as its last act. Whatever is thrown rolls all of it back.
+ *
+ * @param standing spares asking for settings that nothing can have changed: `body` forgets them before it runs what could.
  */
-export function inTransaction<T>(db: Database, body: (commit: () => void) => T): T {
-  const before = restored(db)
+export function inTransaction<T>(
+  db: Database,
+  body: (commit: () => void) => T,
+  standing: Standing = { settings: null },
+): T {
+  const before = standing.settings ?? restored(db)
+  // Inside a transaction this pragma does nothing, and a table rebuild would delete the children of what it drops.
+  const inside = { ...before, foreign_keys: 0, synchronous: FULL }
+  standing.settings = before
   try {
-    // Inside a transaction this pragma does nothing, and a table rebuild would delete the children of what it drops.
-    set(db, before, { ...before, foreign_keys: 0, synchronous: FULL })
+    set(db, before, inside)
     db.exec('BEGIN IMMEDIATE')
     const commit = () => {
       refuseGhost(db)
@@ -21,11 +34,12 @@ export function inTransaction<T>(db: Database, body: (commit: () => void) => T):
     if (db.inTransaction) commit()
     return given
   } catch (error) {
+    standing.settings = null
     // SQLite has rolled back by itself after some errors; a migration may even have closed the database.
     if (db.open && db.inTransaction) evenWhenBusy(db, () => db.exec('ROLLBACK'))
     throw error
   } finally {
-    if (db.open) evenWhenBusy(db, () => set(db, restored(db), before))
+    if (db.open) evenWhenBusy(db, () => set(db, standing.settings === null ? restored(db) : inside, before))
   }
 }
 
@@ -33,7 +47,7 @@ export function inTransaction<T>(db: Database, body: (commit: () => void) => T):
 const FULL = 2
 
 /** What is put back after a transaction, also after one that failed. */
-interface Restored {
+export interface Restored {
   readonly foreign_keys: number
   readonly synchronous: number
   readonly legacy_alter_table: number

@@ -15,11 +15,6 @@ export function hasForeignTriggers(db: Database): boolean {
   return ask(db, sql).get() !== undefined
 }
 
-/** Whether a script could write to our tables by its own words. */
-export function namesOurTables(script: string): boolean {
-  return /migration/i.test(script)
-}
-
 /** A fingerprint of our tables: their definitions, whatever hangs on them, and their rows. */
 export function fingerprint(db: Database): string {
   const hash = createHash('sha256')

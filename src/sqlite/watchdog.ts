@@ -3,14 +3,14 @@ import { Worker } from 'node:worker_threads'
 import type { StatementReport } from '../core/migration.ts'
 import { LAYOUT } from './progress.ts'
 
-/** The file descriptor over which the watchdog tells statements, a line of JSON each. */
+/** The file descriptor over which the watchdog tells statements and steps, a line of JSON each. */
 export const STATEMENTS_FD = 4
 
 const LOOK_MS = 100
 
 /**
  * Ends this process, and all of its group, within a tenth of a second after `parent` has died, and tells which statement keeps
- * it busy. It is a thread of its own, because the main thread runs no JavaScript while SQLite is busy, and SIGKILL, because
+ * it busy, and which steps are held back meanwhile. It is a thread of its own, because the main thread runs no JavaScript while SQLite is busy, and SIGKILL, because
  * SQLite undoes what it leaves open.
  */
 export function watchOver(parent: number, memory: SharedArrayBuffer): void {
@@ -40,8 +40,10 @@ function watch(
 ): void {
   const numbers = new Int32Array(memory, 0, layout.numbersEnd / 4)
   const clock = new Float64Array(memory, layout.clockAt, 1)
-  const text = new Uint16Array(memory, layout.textAt)
+  const bytes = Buffer.from(memory)
   let given = 0
+  let held = [0, 0]
+  let heldBefore = false
   let looks = 0
 
   /** The statement that runs, unless somebody has told it. */
@@ -49,7 +51,7 @@ function watch(
     const version = Atomics.load(numbers, layout.version)
     if (version === given || version === Atomics.load(numbers, layout.told) || version % 2 === 1) return null
     const [id = 0, n = 0, line = 0, length = 0] = numbers.slice(layout.id)
-    const letters = String.fromCharCode(...text.slice(0, length))
+    const letters = bytes.toString('utf16le', layout.textAt, layout.textAt + 2 * length)
     const elapsedMs = Math.round(Number(process.hrtime.bigint()) / 1e6 - (clock[0] ?? 0))
     // It was written over while it was read: the next look will do.
     if (Atomics.load(numbers, layout.version) !== version) return null
@@ -57,15 +59,29 @@ function watch(
     return { id, n, line: line === 0 ? null : line, text: letters, elapsedMs }
   }
 
+  /** The steps that have been held back since the look before, as a line of JSON. */
+  const heldSteps = (): string | null => {
+    const now = [Atomics.load(numbers, layout.flushes), Atomics.load(numbers, layout.held)]
+    const same = now.join() === held.join()
+    const due = same && !heldBefore && now[1] !== 0
+    held = now
+    heldBefore = due || (same && heldBefore)
+    if (!due) return null
+    const text = bytes.toString('utf8', layout.heldAt, layout.heldAt + (now[1] ?? 0) - 1)
+    return Atomics.load(numbers, layout.flushes) === now[0] ? `[${text}]` : null
+  }
+
+  /** A reader of lines may take these two for ends of lines. */
+  const lineOf = (text: string) => text.replace(/[\u2028\u2029]/g, (end) => `\\u${end.charCodeAt(0).toString(16)}`)
+
   setInterval(() => {
     if (process.ppid !== parent) process.kill(-process.pid, 'SIGKILL')
     looks += 1
+    const steps = heldSteps()
     const statement = looks % 2 === 0 ? untold() : null
-    if (statement === null) return
     try {
-      // A reader of lines may take these two for ends of lines.
-      const line = JSON.stringify(statement).replace(/[\u2028\u2029]/g, (end) => `\\u${end.charCodeAt(0).toString(16)}`)
-      write(fd, `${line}\n`)
+      if (steps !== null) write(fd, `${steps}\n`)
+      if (statement !== null) write(fd, `${lineOf(JSON.stringify(statement))}\n`)
     } catch {
       // The parent has just died; the next look ends this process.
     }

@@ -179,7 +179,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'nothing TEMP is left',
     'sqlite/step.ts',
-    ['if (temporaries(db) !== temporary)', 'if (false)'],
+    ['if (may.leaveTemporary && temporaries(db) !== temporary)', 'if (false)'],
     [SQL, 'fault 13: CREATE TEMP TABLE'],
   ),
   one(
@@ -217,6 +217,12 @@ export const MUTATIONS: readonly Mutation[] = [
     'sqlite/watchdog.ts',
     ['looks % 2 === 0 ? untold() : null', 'null'],
     ['test/events.test.ts', 'tells the statement that stays'],
+  ),
+  one(
+    'the watchdog tells the steps that a busy runner holds back',
+    'sqlite/watchdog.ts',
+    ['if (steps !== null) write(', 'if (false) write('],
+    ['test/events.test.ts', 'tells the step that stays'],
   ),
   one(
     'a run that was answered at once is found, whatever becomes of it',
