@@ -103,7 +103,12 @@ export function executeAll(
   telling: Telling,
   onStatement: NonNullable<RunOptions['onStatement']> = () => {},
 ): RunResult {
-  const onStep = (step: StepReport) => telling.step(step)
+  const inCode = new Set(works.filter(({ body }) => typeof body === 'function').map(({ id }) => id))
+  const onStep = (step: StepReport) => {
+    telling.step(step)
+    // It may print, or end the process.
+    if (step.status === 'running' && inCode.has(step.id)) telling.flush()
+  }
   try {
     if (run.kind === 'baseline' || run.kind === 'repair') return recordSteps(db, run.id, run.kind, works, onStep)
     return new Migrator(db, { log: () => {} }).run(works, {

@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3'
-import { errorFrom } from '../core/errors.ts'
+import { errorFrom, type RunError } from '../core/errors.ts'
+import type { Step, StepReport } from '../core/migration.ts'
 import { hasHappened, toldError } from '../core/outcome.ts'
 import { logRow } from './attempt.ts'
 import { settleBackup } from './backup.ts'
@@ -42,12 +43,12 @@ export function settleRun(words: Settle): Told {
 type Settle = ToRunner & { type: 'settle' }
 
 /** How a run has ended, by the record and by what was heard of it. */
-function endBy(db: Database, { database, run, known, backups }: Settle, named: string | null): RunnerResult {
+function endBy(db: Database, { database, run, steps, known, backups }: Settle, named: string | null): RunnerResult {
   // A runner may have died between naming its backup and saying so.
   const backup = known.backup ?? named
   const begun = known.reports.some(({ status }) => status !== 'not-run')
   const reports = readBack(db, run.id, known.reports, begun)
-  const error = isComplete(reports) ? null : toldError(run, reports, errorFrom(known.error))
+  const error = isComplete(reports) ? null : toldError(run, reports, errorFrom(placed(known.error, reports, steps)))
   return {
     steps: reports,
     from: known.from,
@@ -59,6 +60,15 @@ function endBy(db: Database, { database, run, known, backups }: Settle, named: s
     finishedAt: new Date().toISOString(),
     durationMs: Date.now() - Date.parse(known.startedAt),
   }
+}
+
+/** The error with the step that has failed: where the runner was when it died, it may not have got round to saying. */
+function placed(error: RunError, reports: readonly StepReport[], steps: readonly Step[]): RunError {
+  const failed = reports.find(({ status }) => status === 'failed')
+  if (failed === undefined || failed.id === error.id) return error
+  const { id, name, direction } = failed
+  const file = steps.find((step) => step.id === id)?.source?.file ?? null
+  return { ...error, id, name, direction, file, line: null, statement: null, sqlite: null }
 }
 
 /** How long the answer waits for the record, in milliseconds; after that it is written later. */
