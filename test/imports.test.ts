@@ -10,7 +10,10 @@ const ALLOWED: Readonly<Record<string, { readonly folders: string[]; readonly pa
   core: { folders: ['core'], packages: /^$/ },
   directory: { folders: ['core', 'directory'], packages: /^(node:.*|es-module-lexer|cjs-module-lexer)$/ },
   sqlite: { folders: ['core', 'sqlite'], packages: /^(node:.*|better-sqlite3)$/ },
-  http: { folders: ['core', 'http'], packages: /^(node:.*|fastify|@fastify\/.*|typebox|helmet|prom-client)$/ },
+  http: {
+    folders: ['core', 'http'],
+    packages: /^(node:.*|fastify|@fastify\/.*|typebox|helmet|negotiator|ajv|prom-client)$/,
+  },
 }
 
 function imports(): { file: string; folder: string; from: string }[] {

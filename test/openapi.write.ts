@@ -24,7 +24,10 @@ const app = await buildApp({
   startFailure: () => null,
   log: pino({ level: 'silent' }),
 })
-writeFileSync(new URL('../openapi/openapi.json', import.meta.url), `${JSON.stringify(app.swagger(), null, 2)}\n`)
+writeFileSync(
+  new URL('../openapi/openapi.json', import.meta.url),
+  `${JSON.stringify((await app.inject('/openapi.json')).json(), null, 2)}\n`,
+)
 await app.close()
 const readme = new URL('../README.md', import.meta.url)
 writeFileSync(readme, withProblems(readFileSync(readme, 'utf8')))

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Migration, Problem, Source } from '../core/migration.ts'
 import { exportsOf } from './exports.ts'
@@ -71,7 +71,7 @@ function moduleOf({ file }: Entry, text: string, bytes: Buffer, folder: string):
       file,
       message: `${file} exports no function up; export one`,
     }
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  const sha256 = hash('sha256', bytes, 'hex')
   return {
     source: { kind: 'code', file, path: join(folder, file), sha256, text },
     checksum: checksumOf(text),
@@ -81,7 +81,7 @@ function moduleOf({ file }: Entry, text: string, bytes: Buffer, folder: string):
 
 /** Line ends do not count: git may change them. */
 function checksumOf(text: string): string {
-  return `sha256:${createHash('sha256').update(text.replaceAll('\r\n', '\n')).digest('hex')}`
+  return `sha256:${hash('sha256', text.replaceAll('\r\n', '\n'), 'hex')}`
 }
 
 function badText(file: string, { what, offset }: Flaw): Problem {

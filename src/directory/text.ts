@@ -16,7 +16,8 @@ export function decode(bytes: Buffer): string | Flaw {
       what: 'has a NUL byte, after which SQLite reads nothing',
       offset: nul,
     }
-  return new TextDecoder('utf-8').decode(bytes)
+  const text = bytes.toString()
+  return text.startsWith('\ufeff') ? text.slice(1) : text
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Run } from '../core/migration.ts'
 import type { Request } from '../core/plan.ts'
 import type { RunRequest } from '../core/run.ts'
 import type { Runs } from '../core/runs.ts'
+import { preferred } from './accept.ts'
 import type { ExampleName } from './examples.ts'
 import { preferencesOf } from './prefer.ts'
 import { answer, Run as RunSchema } from './schemas.ts'
@@ -64,7 +65,7 @@ export async function answerRun(
 /** The run as JSON, or as the lines that a person reads. */
 function told(request: FastifyRequest, reply: FastifyReply, run: Run): Run | FastifyReply {
   vary(reply, 'Accept')
-  if (request.type(['application/json', 'text/plain']) !== 'text/plain') return run
+  if (preferred(request, 'application/json', 'text/plain') !== 'text/plain') return run
   if (reply.statusCode === 202) return reply.type('text/plain; charset=utf-8').send(`${run.id} ${run.status}\n`)
   const shown = (status: string) => status === 'done' || status === 'recorded' || run.status === 'planned'
   const lines = run.steps.filter(({ status }) => shown(status))

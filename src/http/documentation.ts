@@ -1,87 +1,51 @@
-import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { Role } from './auth.ts'
-import { EXAMPLES, linksExample, PROBLEM_EXAMPLES } from './examples.ts'
-import { SHARED } from './schemas.ts'
-import { DOCUMENTATION_CSP } from './security.ts'
+import { MigrationError } from '../core/errors.ts'
+import type { DescribedRoute } from './openapi.ts'
 
 const config = { role: 'open' } as const
 
-/** Collects the routes' schemas. Stands before the routes. */
-export async function describeRoutes(app: FastifyInstance, version: string): Promise<void> {
-  for (const schema of SHARED) app.addSchema(schema)
-  await app.register(swagger, {
-    refResolver: { buildLocalReference: ({ $id }, _, __, at) => String($id ?? `def-${at}`) },
-    transform: ({ schema, url, route }) => ({
-      url,
-      schema: { ...schema, ...leaveOf(schema, route.config?.role), ...tagsOf(schema as Described) },
-    }),
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'schemad',
-        version,
-        description:
-          'Owns one SQLite file and the numbered migrations of a directory: tells how they stand, applies them and rolls them back.',
-        license: { name: 'MIT', identifier: 'MIT' },
-      },
-      servers: [{ url: '/' }],
-      tags: [
-        { name: 'migrations', description: 'How they stand' },
-        { name: 'changes', description: 'One at a time' },
-        { name: 'runs', description: 'What was done, when and by whom' },
-        { name: 'backups', description: 'One before each run' },
-        { name: 'problems', description: 'What is answered where something is refused or fails' },
-        { name: 'probes', description: 'For what runs the process' },
-      ],
-      components: {
-        securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
-        examples: { ...EXAMPLES, ...PROBLEM_EXAMPLES, links: linksExample(version) },
-      },
-      security: [{ token: [] }, {}],
-    },
+/** The parts of a schema by which a request is judged. */
+const ASKED = new Set(['params', 'querystring', 'headers'])
+
+/**
+ * `GET /openapi.json` and `GET /docs`. Stands before the routes: it remembers what describes them, and leaves them what takes
+ * part in answering.
+ */
+export function documentationRoutes(app: FastifyInstance, version: string): void {
+  const routes: DescribedRoute[] = []
+  app.addHook('onRoute', (route) => {
+    const { schema } = route
+    if (schema === undefined || schema.hide || route.method === 'HEAD') return
+    routes.push({ ...route, schema })
+    route.schema = Object.fromEntries(Object.entries(schema).filter(([part]) => ASKED.has(part)))
   })
-}
-
-/** What a route's role says to who reads: no token is needed, or which one, where there are tokens. */
-function leaveOf({ description }: { readonly description?: string }, role: Role | 'open' | undefined) {
-  if (role === 'open') return { security: [] }
-  if (role === undefined) return {}
-  const needed = `Where tokens are in force, it takes one of the role \`${role}\`.`
-  return { description: description === undefined ? needed : `${description} ${needed}` }
-}
-
-interface Described {
-  readonly headers?: object
-  readonly response?: Readonly<Record<string, object>>
-}
-
-const ETAG = { ETag: { type: 'string', description: 'Give it as If-None-Match the next time' } }
-const IF_NONE_MATCH = { type: 'string', description: 'The ETag of an earlier answer: 304 where it would be the same' }
-
-/** The headers of an answer that may be 304. */
-function tagsOf({ headers, response }: Described) {
-  if (response?.[304] === undefined) return {}
-  const answers = { ...response, 200: { ...response[200], headers: ETAG }, 304: { ...response[304], headers: ETAG } }
-  return {
-    headers: { ...headers, ...Type.Object({ 'if-none-match': Type.Optional(Type.Unsafe(IF_NONE_MATCH)) }) },
-    response: answers,
+  let opened: Promise<FastifyInstance> | null = null
+  const open = async () => (await import('./openapi.ts')).openDocumentation(routes, version)
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    opened ??= open()
+    return await passOn(await opened, request, reply)
   }
+  app.get(
+    '/openapi.json',
+    { schema: { hide: true, querystring: Type.Object({}, { additionalProperties: false }) }, config },
+    answer,
+  )
+  for (const url of ['/docs', '/docs/*']) app.get(url, { schema: { hide: true }, config }, answer)
 }
 
-/** `GET /openapi.json` and `GET /docs`. */
-export async function documentationRoutes(app: FastifyInstance): Promise<void> {
-  const schema = {
-    hide: true,
-    querystring: Type.Object({}, { additionalProperties: false }),
-  }
-  app.get('/openapi.json', { schema, config }, async () => app.swagger())
-  await app.register(async (scope) => {
-    scope.addHook('onRoute', (route) => {
-      route.config = { ...route.config, ...config }
-    })
-    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCUMENTATION_CSP })
-  })
+/** What belongs to the connection, or is made anew by who sends it. */
+const OWN = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'date'])
+
+/** Answers as `documentation` does. */
+async function passOn(
+  documentation: FastifyInstance,
+  { url, headers }: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { statusCode, headers: told, rawPayload } = await documentation.inject({ method: 'GET', url, headers })
+  if (statusCode === 404)
+    throw new MigrationError('not-found', `there is no such page; GET /docs leads to what there is`)
+  for (const [name, value] of Object.entries(told)) if (value !== undefined && !OWN.has(name)) reply.header(name, value)
+  return reply.code(statusCode).send(rawPayload)
 }

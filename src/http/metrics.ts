@@ -1,109 +1,46 @@
 import type { FastifyInstance } from 'fastify'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { Type } from 'typebox'
-import { RUN_KINDS, type Run } from '../core/migration.ts'
+import type { Run } from '../core/migration.ts'
 import type { RunEvent } from '../core/runs.ts'
 import type { CurrentStatus } from '../core/status.ts'
+import type { Meters } from './meters.ts'
 import { OPEN_REFUSALS, problems } from './refusals.ts'
 import { answer } from './schemas.ts'
 
-/** What is counted, for Prometheus. Durations are in seconds, times in seconds since 1970. */
-export interface Metrics {
-  readonly registry: Registry
-  /** Counts what happens to runs; a rehearsal changes nothing and is not counted. */
-  hear(event: RunEvent): void
-  /** How long a request took; `status` is `499` where the client left before the answer. */
-  observe(method: string, route: string, status: number, seconds: number): void
-  /** `null`: the database could never be read. */
-  stand(status: CurrentStatus | null): void
-  /** Runs of before the process began. */
-  remember(runs: readonly Run[]): void
+/** What is counted, from the first moment on, also before the meters are there. */
+export interface Metrics extends Pick<Meters, 'hear' | 'observe'> {
+  /** Loads the meters, unless they are there. */
+  open(): Promise<Meters>
 }
 
-/** Gauges of the client's own with names of counters, which Prometheus' linter refuses; each is there by type as well. */
-const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total']
-
-const REQUEST_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120]
-const RUN_SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600, 3600]
-const ENDS = ['succeeded', 'failed', 'cancelled', 'timed-out', 'interrupted'] as const
+/** So much may wait for the meters before they are loaded for it. */
+const MOST_WAITING = 100
 
 export function openMetrics(version: string): Metrics {
-  const registry = new Registry()
-  const registers = [registry]
-  collectDefaultMetrics({ register: registry })
-  for (const name of MISNAMED) registry.removeSingleMetric(name)
-  const gauge = (name: string, help: string) => new Gauge({ name, help, registers })
-  const schemaVersion = gauge('schemad_schema_version', 'The highest applied id; -1 where nothing is applied')
-  const pending = gauge('schemad_migrations_pending', 'Migrations that are not applied')
-  const inProgress = gauge('schemad_change_in_progress', '1 while a run holds the database, of whichever server')
-  const readable = gauge(
-    'schemad_database_readable',
-    '1 while the database can be read; else what it said last is told',
-  )
-  const runs = new Counter({
-    name: 'schemad_runs_total',
-    help: 'Runs of this process that had steps to do, by how they ended',
-    labelNames: ['kind', 'status'],
-    registers,
-  })
-  const histogram = <T extends string>(name: string, help: string, labelNames: readonly T[], buckets: number[]) =>
-    new Histogram({ name, help, labelNames, buckets, registers })
-  const runSeconds = histogram('schemad_run_duration_seconds', 'How long runs took', ['kind'], RUN_SECONDS)
-  const stepSeconds = histogram('schemad_step_duration_seconds', 'How long steps took', ['direction'], RUN_SECONDS)
-  const requestSeconds = histogram(
-    'schemad_http_request_duration_seconds',
-    'How long requests took, by the pattern of their route',
-    ['method', 'route', 'status'],
-    REQUEST_SECONDS,
-  )
-  const lastSuccess = new Gauge({
-    name: 'schemad_last_success_timestamp_seconds',
-    help: 'When the last run ended that succeeded and had steps to do',
-    labelNames: ['kind'],
-    registers,
-  })
-  const build = new Gauge({
-    name: 'schemad_build_info',
-    help: 'Always 1, with the versions of what runs',
-    labelNames: ['version', 'node'],
-    registers,
-  })
-  build.set({ version, node: process.versions.node }, 1)
-  // A counter that begins with its first failure has no increase that an alert could see.
-  for (const kind of RUN_KINDS) for (const status of ENDS) runs.inc({ kind, status }, 0)
+  const waiting: ((meters: Meters) => void)[] = []
+  let meters: Meters | null = null
+  let opened: Promise<Meters> | null = null
 
-  function succeeded({ kind, status, finishedAt }: Run, replace: boolean): void {
-    if (status !== 'succeeded' || finishedAt === null || (!replace && times.has(kind))) return
-    times.add(kind)
-    lastSuccess.set({ kind }, Date.parse(finishedAt) / 1000)
+  async function load(): Promise<Meters> {
+    meters = (await import('./meters.ts')).openMeters(version)
+    for (const count of waiting.splice(0)) count(meters)
+    return meters
   }
-  const times = new Set<string>()
-  const begun = new Set<string>()
+
+  function open(): Promise<Meters> {
+    opened ??= load()
+    return opened
+  }
+
+  function count(act: (meters: Meters) => void): void {
+    if (meters !== null) act(meters)
+    else if (waiting.push(act) >= MOST_WAITING) void open()
+  }
 
   return {
-    registry,
-    hear(event) {
-      const { run } = event
-      if (run.rehearsal) return
-      if (event.type === 'step' && event.step.status === 'done' && event.step.durationMs !== null)
-        stepSeconds.observe({ direction: event.step.direction }, event.step.durationMs / 1000)
-      if (event.type === 'begun') begun.add(run.id)
-      // What never began is in no record either.
-      if (event.type !== 'ended' || !begun.delete(run.id)) return
-      runs.inc({ kind: run.kind, status: run.status })
-      if (run.durationMs !== null) runSeconds.observe({ kind: run.kind }, run.durationMs / 1000)
-      succeeded(run, true)
-    },
-    observe: (method, route, status, seconds) => requestSeconds.observe({ method, route, status }, seconds),
-    stand(status) {
-      readable.set(status === null || status.stale ? 0 : 1)
-      schemaVersion.set(status === null ? Number.NaN : (status.status.current ?? -1))
-      pending.set(status === null ? Number.NaN : status.status.pending)
-      inProgress.set(status?.running ? 1 : 0)
-    },
-    remember(before) {
-      for (const run of before) succeeded(run, false)
-    },
+    open,
+    hear: (event: RunEvent) => count((them) => them.hear(event)),
+    observe: (method, route, status, seconds) => count((them) => them.observe(method, route, status, seconds)),
   }
 }
 
@@ -133,11 +70,12 @@ export function metricsRoutes(
   const { metrics, status, runs } = options
   let remembered = false
   app.get('/metrics', { schema, config: { scraped: true } }, async (_, reply) => {
+    const meters = await metrics.open()
     const now = await status().catch(() => null)
-    metrics.stand(now)
+    meters.stand(now)
     const before = remembered || now === null || now.stale ? null : await runs.list(REMEMBERED, null).catch(() => null)
-    if (before !== null) metrics.remember(before.runs)
+    if (before !== null) meters.remember(before.runs)
     remembered ||= before !== null
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
+    return reply.type(meters.registry.contentType).send(await meters.registry.metrics())
   })
 }

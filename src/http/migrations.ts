@@ -4,6 +4,7 @@ import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { Directory } from '../core/migration.ts'
 import { type CurrentStatus, MIGRATION_STATES, type MigrationState, type MigrationStatus } from '../core/status.ts'
+import { preferred } from './accept.ts'
 import { notModified, tagOf } from './etag.ts'
 import { problems, READ_REFUSALS } from './refusals.ts'
 import { answer, MigrationSource, Migrations } from './schemas.ts'
@@ -92,7 +93,7 @@ function representation() {
       of = current
       made = new Map()
     }
-    const text = request.type(['application/json', 'text/plain']) === 'text/plain'
+    const text = preferred(request, 'application/json', 'text/plain') === 'text/plain'
     const key = `${text} ${only ?? ''}`
     const { body, etag } = made.get(key) ?? tagged(text ? lines(current, only) : json(current, only))
     made.set(key, { body, etag })

@@ -1,7 +1,9 @@
-import { STATUS_CODES } from 'node:http'
 import { ERROR_CODES, type ErrorCode } from '../core/errors.ts'
 import { exampleOf } from './problem-example.ts'
 import { PROBLEMS } from './problem-list.ts'
+
+// A static import of it would have Node load its client of HTTP and WebSocket too, at every start.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** All problems as text, a line each. */
 export function listText(): string {

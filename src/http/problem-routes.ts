@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { ERROR_CODES, MigrationError } from '../core/errors.ts'
+import { preferred } from './accept.ts'
 import { notModified } from './etag.ts'
 import { listHtml, listText, pageHtml, pageText, STYLE } from './problem-page.ts'
 import { OPEN_REFUSALS, problems } from './refusals.ts'
@@ -68,7 +69,7 @@ const MOST_CODE = 40
 /** Browsers ask for HTML by name; everybody else reads text. */
 function told(request: FastifyRequest, reply: FastifyReply, text: () => string, html: () => string): FastifyReply {
   vary(reply, 'Accept')
-  if (request.type(['text/plain', 'text/html']) !== 'text/html')
+  if (preferred(request, 'text/plain', 'text/html') !== 'text/html')
     return reply.type('text/plain; charset=utf-8').send(text())
   return reply.type('text/html; charset=utf-8').header('Content-Security-Policy', pageCsp(STYLE)).send(html())
 }

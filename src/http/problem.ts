@@ -1,4 +1,4 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asMigrationError, MigrationError } from '../core/errors.ts'
@@ -68,7 +68,7 @@ export function answerBareProblem(error: { readonly code?: string }, socket: Soc
   log.info({ status: 400, code: 'invalid-request', detail: reason, ip: socket.remoteAddress }, 'no valid request')
   const body = `${JSON.stringify(documentOf(new MigrationError('invalid-request', reason), '/'))}\n`
   const head = [
-    `HTTP/1.1 400 ${STATUS_CODES[400]}`,
+    'HTTP/1.1 400 Bad Request',
     'Content-Type: application/problem+json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',

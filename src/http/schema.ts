@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
+import { preferred } from './accept.ts'
 import { notModified } from './etag.ts'
 import { problems, READ_REFUSALS } from './refusals.ts'
 import { answer } from './schemas.ts'
@@ -35,7 +36,7 @@ export function schemaRoutes(app: FastifyInstance, engine: Engine): void {
   app.get('/schema', { schema }, async (request, reply) => {
     const sql = (await engine.schema()).map((statement) => `${statement}\n`).join('')
     vary(reply, 'Accept')
-    if (request.type(['application/json', 'text/plain']) === 'text/plain')
+    if (preferred(request, 'application/json', 'text/plain') === 'text/plain')
       return reply.type('text/plain; charset=utf-8').send(sql)
     return { sql, checksum: `sha256:${createHash('sha256').update(sql).digest('hex')}` }
   })
