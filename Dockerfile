@@ -4,7 +4,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 # The binaries of better-sqlite3 come in its package: no script of a package is needed, and no compiler.
 RUN npm ci --ignore-scripts
-COPY tsconfig.json ./
+COPY tsconfig.json .rolldown.mjs ./
 COPY src ./src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 # What only compilers and other systems want is nearly half of all.

@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { cpSync, readdirSync, statSync, symlinkSync } from 'node:fs'
+import { cpSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -40,27 +40,51 @@ function run(command: string, words: string[], cwd: string, path = `${BIN}:${pro
 beforeAll(() => {
   const ends: (() => void)[] = []
   const source = temporaryFolder((end) => ends.push(end))
-  for (const name of ['package.json', 'tsconfig.json', 'README.md', 'src', 'migrations', 'openapi', 'Dockerfile']) {
+  for (const name of [
+    'package.json',
+    '.rolldown.mjs',
+    'tsconfig.json',
+    'README.md',
+    'src',
+    'migrations',
+    'openapi',
+    'Dockerfile',
+  ]) {
     cpSync(join(ROOT, name), join(source, name), { recursive: true })
   }
   symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'))
-  tarball = join(source, run('npm', ['pack', '--silent'], source).trim())
+  // The build tells what it has made, and npm the name last.
+  tarball = join(source, run('npm', ['pack', '--silent'], source).trim().split('\n').at(-1) ?? '')
   folder = temporaryFolder((end) => ends.push(end))
   write(folder, { 'package.json': '{ "private": true, "type": "module" }\n' })
-  run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball], folder)
+  run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-timeout=30000', tarball], folder)
   return () => {
     for (const end of ends) end()
   }
 }, 300_000)
 
 describe('the tarball', () => {
-  it('holds the compiled source, the types of the library, the README, and nothing else', () => {
-    const compiled = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-      .filter((file) => /\.c?ts$/.test(file))
-      .map((file) => `dist/${file.replace(/ts$/, 'js')}`)
-    const expected = [...compiled, ...TYPES.map((name) => `dist/${name}.d.ts`), 'README.md', 'package.json']
+  it('holds what was built, the types of the library, the README, and nothing else', () => {
     const listed = execFileSync('tar', ['tzf', tarball], { encoding: 'utf8' }).trim().split('\n')
-    expect(listed.map((path) => path.replace(/^package\//, '')).sort()).toEqual(expected.sort())
+    const files = listed.map((path) => path.replace(/^package\//, ''))
+    const parts = files.filter((file) => /^dist\/part-[\w-]+\.js$/.test(file))
+    const entries = ['index.js', 'main.js', 'command.js', 'runner.js', 'bin.cjs', 'licenses.txt']
+    const types = TYPES.map((name) => `${name}.d.ts`)
+    const expected = [...entries, ...types].map((name) => `dist/${name}`)
+    expect(files.sort()).toEqual([...expected, ...parts, 'README.md', 'package.json'].sort())
+  })
+
+  it('has the license of each package that was taken in', () => {
+    const read = (file: string) => execFileSync('tar', ['xzOf', tarball, `package/dist/${file}`], { encoding: 'utf8' })
+    expect(read('licenses.txt')).toMatch(/^typebox\n\n.*MIT/s)
+    // Nothing else is: what it imports is installed beside it.
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { dependencies: object }
+    const imported = ['index.js', 'main.js', 'command.js', 'runner.js'].flatMap((file) =>
+      [...read(file).matchAll(/^import .*?["']([^."'][^"']*)["'];$/gm)].map((match) => match[1] ?? ''),
+    )
+    const packages = imported.filter((name) => !name.startsWith('node:'))
+    expect(packages).toEqual(expect.arrayContaining(['fastify', 'better-sqlite3']))
+    expect(Object.keys(dependencies)).toEqual(expect.arrayContaining(packages))
   })
 
   it('is small', () => {
