@@ -1,0 +1,3 @@
+import type { Scale } from './scale.ts'
+
+export async function growth(_: Scale): Promise<void> {}

@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Run } from '../../src/core/migration.ts'
+import { type Ran, run, type Server, startServer } from './processes.ts'
+
+const MAIN = new URL('../../dist/main.js', import.meta.url).pathname
+
+/** The compiled service in a process of its own. */
+export interface Service extends Server {
+  /** The process and its runners. */
+  processes(): number[]
+  /** Resolves when the spare runner is there and loaded: nobody has computed for a while. */
+  idle(): Promise<void>
+  /** One request by one curl. */
+  get(path: string): Promise<Ran>
+  post(path: string): Promise<Ran>
+}
+
+export interface ServiceOptions {
+  readonly migrations: string
+  readonly database: string
+  /** `0` where it is not said: of what they cost there is a row of their own. */
+  readonly backups?: number
+}
+
+export async function startService({ migrations, database, backups = 0 }: ServiceOptions): Promise<Service> {
+  const server = await startServer(process.execPath, [MAIN], {
+    DATABASE_URL: `sqlite:${database}`,
+    MIGRATIONS_DIR: migrations,
+    BACKUP_KEEP: String(backups),
+    PORT: '0',
+  })
+  const { url, pid } = server
+  const processes = () => [pid, ...childrenOf(pid)]
+  return {
+    ...server,
+    processes,
+    idle: () => untilIdle(processes),
+    get: (path) => run('curl', [...QUIET, `${url}${path}`]),
+    post: (path) => run('curl', [...QUIET, '-X', 'POST', `${url}${path}`]),
+  }
+}
+
+/** The run that an answer is. */
+export function runIn({ stdout }: Ran): Run {
+  return JSON.parse(stdout) as Run
+}
+
+/** A refusal fails, and its body says why. */
+const QUIET = ['-sS', '--fail-with-body']
+
+/** How often in a row nobody must have computed, and how long between two looks, in milliseconds. */
+const [STILL, LOOK_MS] = [3, 100]
+const MOST_LOOKS = 300
+
+async function untilIdle(processes: () => number[]): Promise<void> {
+  let before = ''
+  for (let still = 0, looks = 0; still < STILL; looks += 1) {
+    if (looks > MOST_LOOKS) throw new Error('the service does not come to rest')
+    await wait(LOOK_MS)
+    const all = processes()
+    const now = all.map((pid) => `${pid}:${ticksOf(pid)}`).join()
+    still = all.length === 2 && now === before ? still + 1 : 0
+    before = now
+  }
+}
+
+/** As the kernel lists them; they may end at any time. */
+function childrenOf(pid: number): number[] {
+  const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return list.split(' ').filter(Boolean).map(Number)
+}
+
+/** What a process has computed, in the kernel's ticks of ten milliseconds. */
+function ticksOf(pid: number): number {
+  try {
+    const [, user, system] = /\) (?:\S+ ){11}(\d+) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? []
+    return Number(user) + Number(system)
+  } catch (error) {
+    // It has ended while we looked.
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return -1
+    throw error
+  }
+}
