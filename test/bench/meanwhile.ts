@@ -1,14 +1,14 @@
 // Rows of what readers feel of a change.
-import { Agent, get } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { quantile } from './measure.ts'
 import { newPlace } from './places.ts'
 import { largeOf } from './prepared.ts'
+import { run } from './processes.ts'
 import type { Row } from './rows.ts'
 import { startService } from './service.ts'
 import { atMost, type Bounds, type Line } from './table.ts'
 import { SCHEMAD } from './tools.ts'
-import { same, verifyLarge } from './verify.ts'
+import { verifyLarge } from './verify.ts'
 
 /** How long `GET /migrations` takes while the large migration runs. */
 export const meanwhile: Row = {
@@ -30,45 +30,19 @@ const PARTS: readonly { readonly name: string; readonly part: number; readonly b
   { name: 'max', part: 1, bounds: atMost(100, 50) },
 ]
 
-/** The latencies of one run, in milliseconds. */
+const READER = new URL('reader.ts', import.meta.url).pathname
+/** After what time its compiler and ours are at rest. */
+const WARM_MS = 2_000
+
+/** The latencies of the requests that were due during one run, in milliseconds. */
 async function readDuring(rows: number): Promise<number[]> {
   using place = newPlace()
   await using service = await startService({ migrations: largeOf(rows), database: place.database })
-  await service.idle()
-  const changed = new AbortController()
-  const posted = service.post('/migrate').finally(() => changed.abort())
-  const [latencies] = await Promise.all([readPaced(`${service.url}/migrations`, changed.signal), posted])
+  const end = new AbortController()
+  const reading = run(process.execPath, [READER, `${service.url}/migrations`], { until: end.signal })
+  await wait(WARM_MS)
+  const [begun, posted] = [Date.now(), await service.post('/migrate').finally(() => end.abort())]
   verifyLarge(place.database, SCHEMAD.ledger, rows)
-  return latencies
-}
-
-const PACE_MS = 5
-
-/**
- * Asks at fixed moments until `end`, and counts from the moment at which it was to be asked: who only asks again when he has
- * been answered would see one slow answer where there were many.
- */
-async function readPaced(url: string, end: AbortSignal): Promise<number[]> {
-  const agent = new Agent({ keepAlive: true })
-  const answers: Promise<number>[] = []
-  const began = performance.now()
-  while (!end.aborted) {
-    const due = began + answers.length * PACE_MS
-    const early = due - performance.now()
-    if (early > 0) await wait(early)
-    answers.push(read(url, agent).then(() => performance.now() - due))
-  }
-  const latencies = await Promise.all(answers)
-  agent.destroy()
-  return latencies
-}
-
-function read(url: string, agent: Agent): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const request = get(url, { agent }, (response) => {
-      same('the answer', 'its status', response.statusCode, 200)
-      response.once('end', resolve).once('error', reject).resume()
-    })
-    request.once('error', reject)
-  })
+  const asked = JSON.parse((await reading).stdout) as [due: number, ms: number][]
+  return asked.filter(([due]) => due >= begun && due <= begun + posted.ms).map(([, ms]) => ms)
 }

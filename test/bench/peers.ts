@@ -19,7 +19,7 @@ export async function installPeers(): Promise<void> {
   console.error('installing the peers …')
   // No scripts: all of them have their binaries in their packages. The npm package `sqlite` is no peer, since its driver has not.
   const words = ['ci', '--ignore-scripts', '--no-audit', '--no-fund']
-  await run('npm', words, process.env, INSTALLED)
+  await run('npm', words, { env: process.env, cwd: INSTALLED })
 }
 
 /** Throws where a peer that we use ourselves is there in another version. */

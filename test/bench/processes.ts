@@ -18,23 +18,28 @@ export interface Server extends AsyncDisposable {
 
 type Environment = Readonly<NodeJS.ProcessEnv>
 
+export interface RunOptions {
+  readonly env?: Environment
+  readonly cwd?: string
+  /** When it is asked to end: it then ends well. */
+  readonly until?: AbortSignal
+}
+
 const living = new Set<ChildProcess>()
 let over = false
 
 /** Runs a command to its end. Throws what it has printed when it fails. */
-export async function run(
-  command: string,
-  words: readonly string[],
-  env: Environment = {},
-  cwd?: string,
-): Promise<Ran> {
-  // To files: through a pipe, what reads it here would be measured too.
+export async function run(command: string, words: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const { env, cwd, until } = options
   const folder = newFolder()
+  // To files: through a pipe, what reads it here would be measured too.
   const paths = ['stdout', 'stderr'].map((name) => join(folder, name))
   const files = paths.map((path) => openSync(path, 'w'))
   try {
     const began = performance.now()
-    const [code, signal] = await once(begin(command, words, { env, cwd, stdio: ['ignore', ...files] }), 'exit')
+    const child = begin(command, words, { env, cwd, stdio: ['ignore', ...files] })
+    until?.addEventListener('abort', () => child.kill('SIGTERM'), { once: true })
+    const [code, signal] = await once(child, 'exit')
     const ms = performance.now() - began
     const [stdout = '', stderr = ''] = paths.map((path) => readFileSync(path, 'utf8'))
     if (code === 0) return { ms, stdout }

@@ -2,8 +2,9 @@ import { again, againMany, status } from './again.ts'
 import { backups } from './backups.ts'
 import { large, pending, rollback, small } from './changes.ts'
 import { meanwhile } from './meanwhile.ts'
+import { reading, unchanged } from './reading.ts'
+import { memory, starting } from './resting.ts'
 import type { Scale } from './scale.ts'
-import { memory, reading, starting, unchanged } from './serving.ts'
 import type { Line } from './table.ts'
 
 /** A part of the table: one comparison, or several with one preparation. */

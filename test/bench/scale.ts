@@ -30,5 +30,5 @@ export const QUICK: Scale = {
   rows: 200_000,
   backups: [1, 20],
   seconds: 2,
-  rounds: { few: 2, many: 5 },
+  rounds: { few: 3, many: 5 },
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Run } from '../../src/core/migration.ts'
+import { childrenOf, processorMs } from './proc.ts'
 import { type Ran, run, type Server, startServer } from './processes.ts'
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname
@@ -59,26 +59,8 @@ async function untilIdle(processes: () => number[]): Promise<void> {
     if (looks > MOST_LOOKS) throw new Error('the service does not come to rest')
     await wait(LOOK_MS)
     const all = processes()
-    const now = all.map((pid) => `${pid}:${ticksOf(pid)}`).join()
+    const now = all.map((pid) => `${pid}:${processorMs(pid)}`).join()
     still = all.length === 2 && now === before ? still + 1 : 0
     before = now
-  }
-}
-
-/** As the kernel lists them; they may end at any time. */
-function childrenOf(pid: number): number[] {
-  const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-  return list.split(' ').filter(Boolean).map(Number)
-}
-
-/** What a process has computed, in the kernel's ticks of ten milliseconds. */
-function ticksOf(pid: number): number {
-  try {
-    const [, user, system] = /\) (?:\S+ ){11}(\d+) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? []
-    return Number(user) + Number(system)
-  } catch (error) {
-    // It has ended while we looked.
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return -1
-    throw error
   }
 }

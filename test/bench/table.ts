@@ -47,12 +47,17 @@ const HEAD = ['work', 'schemad', 'measured against', '', 'ratio', 'must', 'aim',
 
 /** As Markdown: the least and the median of each side, and the median of the ratios of the pairs. */
 export function table(lines: readonly Line[]): string {
-  return markdown(HEAD, lines.map(cellsOf))
+  return markdown(
+    HEAD,
+    lines.map((line, at) => cellsOf(line, line.work === lines[at - 1]?.work)),
+  )
 }
 
+/** A table whose first column has words, and each other one what has to stand at the right where it is a number. */
 export function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const right = head.map((_, column) => (/^\*?\d/.test(rows[0]?.[column] ?? '') ? '--:' : '---'))
-  return [head, right, ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+  const side = (column: number) => (column > 0 && rows.some((row) => /^\d/.test(row[column] ?? '')) ? '--:' : '---')
+  const rule = head.map((_, column) => side(column))
+  return [head, rule, ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
 export function number(value: number): string {
@@ -60,18 +65,11 @@ export function number(value: number): string {
   return value.toFixed(value >= 10 ? 1 : 2)
 }
 
-function cellsOf({ work, unit, ours, against, theirs, bounds }: Line): string[] {
+function cellsOf({ work, unit, ours, against, theirs, bounds }: Line, again: boolean): string[] {
   const ratio = theirs && ratioOf(ours, theirs)
-  const figure = ratio ?? median(ours)
-  const sides = [ours, theirs].map((samples) => (samples === null ? '' : sideOf(samples, unit)))
-  return [
-    work,
-    sides[0] ?? '',
-    against,
-    sides[1] ?? '',
-    ratio === null ? '' : `${ratio.toFixed(2)}×`,
-    ...told(figure, bounds),
-  ]
+  const first = again ? ['', ''] : [work, sideOf(ours, unit)]
+  const other = [against, theirs === null ? '' : sideOf(theirs, unit), ratio === null ? '' : `${ratio.toFixed(2)}×`]
+  return [...first, ...other, ...told(ratio ?? median(ours), bounds)]
 }
 
 function sideOf(samples: Samples, unit: string): string {
