@@ -1,14 +1,14 @@
 // Rows of what a backup costs.
 import { readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { inRounds, type Side } from './measure.ts'
+import { type Growing, startGrowing } from './growing.ts'
+import { inRounds } from './measure.ts'
 import { newPlace, type Place } from './places.ts'
 import type { Row } from './rows.ts'
-import { runIn, type Service, startService } from './service.ts'
+import { runIn } from './service.ts'
 import { type Line, linesOf } from './table.ts'
-import { SCHEMAD } from './tools.ts'
-import { same, verifySmall } from './verify.ts'
-import { fill, writeSmall } from './work.ts'
+import { same } from './verify.ts'
+import { fill } from './work.ts'
 
 /** One small migration with a backup before it, against the same without. The oldest backup is not deleted in it. */
 export const backups: Row = {
@@ -25,47 +25,32 @@ const KEPT = 5
 async function compared(megabytes: number, rounds: number): Promise<Line[]> {
   using ours = newPlace()
   using theirs = newPlace()
-  await using withBackups = await startFilled(ours, megabytes, KEPT)
-  await using without = await startFilled(theirs, megabytes, 0)
-  const sides = {
-    [`BACKUP_KEEP=${KEPT}`]: oneMore(withBackups, ours, megabytes),
-    'BACKUP_KEEP=0': oneMore(without, theirs, 0),
-  }
-  // The first makes the tables of the service too.
-  for (const side of Object.values(sides)) await side()
-  const samples = await inRounds(rounds, sides)
+  for (const { database } of [ours, theirs]) fill(database, megabytes)
+  await using withBackups = await startGrowing(ours, 1, KEPT)
+  await using without = await startGrowing(theirs, 1)
+  takeBackup(ours, megabytes)
+  const samples = await inRounds(rounds, {
+    [`BACKUP_KEEP=${KEPT}`]: () => oneBackedUp(withBackups, ours, megabytes),
+    'BACKUP_KEEP=0': async () => (await without.one()).ms,
+  })
   const work = `a backup of ${megabytes.toLocaleString('en')} MB and one small migration`
   return linesOf(work, samples, { 'BACKUP_KEEP=0': 'itself, without the backup' }, null)
 }
 
-async function startFilled(place: Place, megabytes: number, backups: number): Promise<Service> {
-  fill(place.database, megabytes)
-  const migrations = join(place.folder, 'migrations')
-  writeSmall(migrations, 'pairs', 1)
-  return await startService({ migrations, database: place.database, backups })
+async function oneBackedUp(growing: Growing, place: Place, megabytes: number): Promise<number> {
+  const answer = await growing.one()
+  same('the answer', 'its backup', runIn(answer).backup, takeBackup(place, megabytes))
+  return answer.ms
 }
 
-/** Applies one more each time. */
-function oneMore(service: Service, { folder, database }: Place, least: number): Side {
-  let count = 0
-  return async () => {
-    writeSmall(join(folder, 'migrations'), 'pairs', count + 1, count)
-    count += 1
-    await service.idle()
-    const answer = await service.post('/migrate')
-    verifySmall(database, SCHEMAD.ledger, count)
-    same('the answer', 'whether it names a backup', runIn(answer).backup !== null, least > 0)
-    if (least > 0) takeBackup(join(folder, 'backups'), least)
-    return answer.ms
-  }
-}
-
-/** Deletes the only backup: five of a large database may be more than the disk has. */
-function takeBackup(folder: string, megabytes: number): void {
+/** Deletes the only backup, and gives its name: five of a large database may be more than the disk has. */
+function takeBackup(place: Place, megabytes: number): string | undefined {
+  const folder = join(place.folder, 'backups')
   const files = readdirSync(folder)
   same(folder, 'how many backups it has', files.length, 1)
   for (const file of files.map((name) => join(folder, name))) {
     same(file, 'whether it is whole', statSync(file).size >= megabytes * 1_000_000, true)
     rmSync(file)
   }
+  return files[0]
 }

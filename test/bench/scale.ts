@@ -10,6 +10,12 @@ export interface Scale {
   readonly backups: readonly number[]
   /** Seconds of load. */
   readonly seconds: number
+  /** The sizes of `--growth`. */
+  readonly growth: {
+    readonly migrations: readonly number[]
+    readonly megabytes: readonly number[]
+    readonly connections: readonly number[]
+  }
   /** Rounds of what takes seconds, and of what takes milliseconds. */
   readonly rounds: { readonly few: number; readonly many: number }
 }
@@ -20,6 +26,7 @@ export const FULL: Scale = {
   rows: 2_000_000,
   backups: [1, 100, 1_000],
   seconds: 8,
+  growth: { migrations: [10, 100, 1_000, 10_000], megabytes: [1, 100, 2_000], connections: [1, 10, 100] },
   rounds: { few: 5, many: 15 },
 }
 
@@ -30,5 +37,6 @@ export const QUICK: Scale = {
   rows: 200_000,
   backups: [1, 20],
   seconds: 2,
+  growth: { migrations: [10, 100, 1_000], megabytes: [1, 100], connections: [1, 10, 100] },
   rounds: { few: 3, many: 5 },
 }
