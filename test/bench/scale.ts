@@ -36,7 +36,7 @@ export const QUICK: Scale = {
   many: null,
   rows: 200_000,
   backups: [1, 20],
-  seconds: 2,
+  seconds: 1,
   growth: { migrations: [10, 100, 1_000], megabytes: [1, 100], connections: [1, 10, 100] },
   rounds: { few: 3, many: 5 },
 }
