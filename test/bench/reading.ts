@@ -35,7 +35,14 @@ export const unchanged: Row = {
       const words = ['-H', `If-None-Match: ${etag}`, `${service.url}/migrations`]
       const ours = { server: service, words, status: 304 }
       const theirs = { server: bare, words: [`${bare.url}/hello`], status: 200 }
-      return await compared('the same, 304', scale, ours, theirs, 'bare Fastify, hello world', atLeast(0.65, 0.8))
+      return await compared(
+        '`GET /migrations` with `If-None-Match`: 304',
+        scale,
+        ours,
+        theirs,
+        'bare Fastify, hello world',
+        atLeast(0.65, 0.8),
+      )
     }),
 }
 
