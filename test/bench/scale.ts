@@ -38,5 +38,5 @@ export const QUICK: Scale = {
   backups: [1, 20],
   seconds: 1,
   growth: { migrations: [10, 100, 1_000], megabytes: [1, 100], connections: [1, 10, 100] },
-  rounds: { few: 3, many: 5 },
+  rounds: { few: 2, many: 5 },
 }
