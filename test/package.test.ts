@@ -20,6 +20,7 @@ const TYPES = [
   'sqlite/migrator',
   'sqlite/statement',
   'sqlite/steps',
+  'sqlite/transaction',
 ]
 
 let tarball = ''
