@@ -19,7 +19,7 @@ import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
 const CLOSE_MS = 5_000
-/** How long after the start what may be needed is made ready, in milliseconds: the meters, and a runner. */
+/** How long after the start what may be needed is made ready, in milliseconds: the meters, the directory, and a runner. */
 const WARM_MS = 100
 /** How long until it is tried again to complete the record of runs that died. */
 const RECOVER_MS = 10_000
@@ -103,7 +103,11 @@ async function serve(config: Config): Promise<void> {
   // Runs that died with the server before this one are told as what they are, and what they left goes.
   await recover(engine, log)
   // Who has waited for this process to start is answered first.
-  setTimeout(() => void metrics.open().then(() => engine.warm()), WARM_MS).unref()
+  setTimeout(() => void makeReady(), WARM_MS).unref()
+  async function makeReady(): Promise<void> {
+    await Promise.all([metrics.open(), recent()])
+    engine.warm()
+  }
   if (!config.migrateOnStart || closing) return
   const failed = (err: MigrationError) => log.error({ code: err.code, err }, 'the migration at start has failed')
   startFailure = migrateOnStart(runs, () => newId(), failed)
