@@ -2,7 +2,7 @@ import type { Conduct, Order, Outcome } from '../core/engine.ts'
 import { errorFrom, MigrationError } from '../core/errors.ts'
 import type { StatementReport, StepReport } from '../core/migration.ts'
 import { findReport, reportOf, setReport } from '../core/outcome.ts'
-import type { Assignment, FromRunner, Known, RunnerResult, ToRunner } from './messages.ts'
+import type { Assignment, FromRunner, Known, RunnerResult, ToldStep, ToRunner } from './messages.ts'
 import { neverBegan, notBegun, reasonOf, stuck, timedOut, where } from './reason.ts'
 import type { RunnerProcess } from './runner-process.ts'
 
@@ -127,8 +127,9 @@ async function attend(
       place = message.statement
       conduct.hear({ type: 'statement', statement: place })
     }
-    for (const step of message.type === 'steps' ? message.steps : []) {
-      if (!isNews(step, reports)) continue
+    for (const told of message.type === 'steps' ? message.steps : []) {
+      const step = newsOf(told, reports)
+      if (step === null) continue
       place = null
       setReport(reports, step)
       conduct.hear({ type: 'step', step })
@@ -146,10 +147,12 @@ function isLater({ id, n }: StatementReport, reports: readonly StepReport[], las
   return findReport(reports, id)?.status === 'running' && n > (last?.n ?? 0)
 }
 
-/** The watchdog tells what the main thread held back, and then tells itself. */
-function isNews({ id, status }: StepReport, reports: readonly StepReport[]): boolean {
-  const known = findReport(reports, id)?.status
-  return known === 'not-run' || (known === 'running' && status !== 'running')
+/** The report that was told, unless it is known: the watchdog tells what the main thread holds back, which then tells it itself. */
+function newsOf([id, status, statements, durationMs]: ToldStep, reports: readonly StepReport[]): StepReport | null {
+  const known = findReport(reports, id)
+  if (known === undefined) return null
+  const isNews = known.status === 'not-run' || (known.status === 'running' && status !== 'running')
+  return isNews ? { ...known, status, statements, durationMs } : null
 }
 
 /** What would be wrong with a run that has told its end. */

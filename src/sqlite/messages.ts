@@ -80,6 +80,14 @@ export interface Told {
   readonly recorded: boolean
 }
 
+/** What of a step is told while it is made: its id, its status, its statements and its duration in milliseconds. */
+export type ToldStep = readonly [
+  id: number,
+  status: StepReport['status'],
+  statements: number | null,
+  durationMs: number | null,
+]
+
 /** What a runner says. After `result`, `swept` and `refused` it has let go of everything. */
 export type FromRunner =
   | { readonly type: 'claimed'; readonly startedAt: string }
@@ -91,7 +99,7 @@ export type FromRunner =
       readonly before: Readonly<Record<string, string>>
       readonly backup: string | null
     }
-  | { readonly type: 'steps'; readonly steps: readonly StepReport[] }
+  | { readonly type: 'steps'; readonly steps: readonly ToldStep[] }
   | { readonly type: 'statement'; readonly statement: StatementReport }
   | ({ readonly type: 'result' } & Told)
   | { readonly type: 'swept' }

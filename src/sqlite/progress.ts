@@ -4,6 +4,9 @@ import { type Place, STATEMENT_LENGTH } from './guard.ts'
 /** The most statements that the main thread tells in a second; the watchdog tells no more than that of those that stay. */
 const TOLD_A_SECOND = 5
 
+/** The most steps that are held back. */
+const MOST_HELD = 256
+
 /** Where in the memory that threads share the parts of a statement stand; `version` is odd while they are written. */
 export const LAYOUT = {
   version: 0,
@@ -12,7 +15,7 @@ export const LAYOUT = {
   n: 3,
   line: 4,
   length: 5,
-  /** How often what was held back has been told, and how many bytes of it there are now. */
+  /** How often what was held back has been told, and how many steps there are now. */
   flushes: 6,
   held: 7,
   /** In bytes, as the next ones. */
@@ -20,8 +23,11 @@ export const LAYOUT = {
   clockAt: 32,
   textAt: 40,
   heldAt: 40 + 2 * STATEMENT_LENGTH,
-  bytes: 40 + 2 * STATEMENT_LENGTH + 32 * 1024,
+  bytes: 40 + 2 * STATEMENT_LENGTH + MOST_HELD * 4 * Float64Array.BYTES_PER_ELEMENT,
 } as const
+
+/** The statuses of steps that are held back: what stands in the memory is the place of one here. */
+export const HELD_STATUSES = ['running', 'done', 'skipped', 'recorded'] as const satisfies StepReport['status'][]
 
 /**
  * What is executed at this moment. The first statements of a second are told at once. Of those that come too fast, the
@@ -33,6 +39,7 @@ export class Progress {
   readonly #numbers = new Int32Array(this.memory, 0, LAYOUT.numbersEnd / Int32Array.BYTES_PER_ELEMENT)
   readonly #clock = new Float64Array(this.memory, LAYOUT.clockAt, 1)
   readonly #bytes = Buffer.from(this.memory)
+  readonly #held = new Float64Array(this.memory, LAYOUT.heldAt, MOST_HELD * 4)
   readonly #told: number[] = []
 
   /** A step begins. */
@@ -53,11 +60,13 @@ export class Progress {
   }
 
   /** Keeps a step that is not told yet where the watchdog finds it. `false` where there is no room for another. */
-  hold(step: StepReport): boolean {
-    const text = `${JSON.stringify(step)},`
-    const from = Atomics.load(this.#numbers, LAYOUT.held)
-    if (LAYOUT.heldAt + from + 3 * text.length > LAYOUT.bytes) return false
-    Atomics.store(this.#numbers, LAYOUT.held, from + this.#bytes.write(text, LAYOUT.heldAt + from))
+  hold(id: number, status: StepReport['status'], statements: number | null, durationMs: number | null): boolean {
+    const place = Atomics.load(this.#numbers, LAYOUT.held)
+    const known = (HELD_STATUSES as readonly string[]).indexOf(status)
+    if (place === MOST_HELD || known === -1) return false
+    // What is no number stands for what is not known.
+    this.#held.set([id, known, statements ?? Number.NaN, durationMs ?? Number.NaN], 4 * place)
+    Atomics.store(this.#numbers, LAYOUT.held, place + 1)
     return true
   }
 

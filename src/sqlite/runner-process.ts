@@ -4,10 +4,11 @@ import { extname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import type { StatementReport, StepReport } from '../core/migration.ts'
+import type { StatementReport } from '../core/migration.ts'
 import { STATEMENT_LENGTH } from './guard.ts'
-import type { FromRunner, ToRunner } from './messages.ts'
+import type { FromRunner, ToldStep, ToRunner } from './messages.ts'
 import { openOutput } from './output.ts'
+import { HELD_STATUSES } from './progress.ts'
 import { STATEMENTS_FD } from './watchdog.ts'
 
 /** A runner as its parent sees it. */
@@ -94,10 +95,11 @@ function statementFrom({ id, n, line, text, elapsedMs }: StatementReport): State
   return { id, n, line, text: text.slice(0, STATEMENT_LENGTH), elapsedMs }
 }
 
-function stepFrom({ id, name, direction, status, statements, durationMs }: StepReport): StepReport {
-  const worded = typeof name === 'string' && /^(up|down)$/.test(direction) && /^(running|done|skipped)$/.test(status)
-  if (!worded || ![id, statements ?? 0, durationMs ?? 0].every(Number.isFinite)) throw new TypeError('no step')
-  return { id, name, direction, status, statements, durationMs }
+function stepFrom([id, status, statements, durationMs]: ToldStep): ToldStep {
+  const known: readonly string[] = HELD_STATUSES
+  const numbers = [id, statements ?? 0, durationMs ?? 0].every(Number.isFinite)
+  if (!known.includes(status) || !numbers) throw new TypeError('no step')
+  return [id, status, statements, durationMs]
 }
 
 /** Messages in their order, kept until they are asked for. */

@@ -1,7 +1,7 @@
 import type { StepReport } from '../core/migration.ts'
 import type { Work } from './attempt.ts'
 import type { Watched } from './guard.ts'
-import type { FromRunner } from './messages.ts'
+import type { FromRunner, ToldStep } from './messages.ts'
 import type { Progress } from './progress.ts'
 
 /** For how long steps that come fast are gathered, in milliseconds: a message costs more than a small step. */
@@ -14,7 +14,7 @@ const GATHER_MS = 20
 export class Telling {
   readonly #say: (message: FromRunner) => void
   readonly #progress: Progress
-  #held: StepReport[] = []
+  #held: ToldStep[] = []
   #toldAt = Number.NEGATIVE_INFINITY
 
   constructor(say: (message: FromRunner) => void, progress: Progress) {
@@ -29,10 +29,10 @@ export class Telling {
   }
 
   /** Tells how a step stands, now or a little later. */
-  step(step: StepReport): void {
-    this.#held.push(step)
-    if (step.status === 'running') this.#progress.begin()
-    const room = this.#progress.hold(step)
+  step({ id, status, statements, durationMs }: StepReport): void {
+    this.#held.push([id, status, statements, durationMs])
+    if (status === 'running') this.#progress.begin()
+    const room = this.#progress.hold(id, status, statements, durationMs)
     if (!room || performance.now() - this.#toldAt >= GATHER_MS) this.flush()
   }
 

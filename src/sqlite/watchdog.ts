@@ -1,7 +1,7 @@
 import type { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import type { StatementReport } from '../core/migration.ts'
-import { LAYOUT } from './progress.ts'
+import { HELD_STATUSES, LAYOUT } from './progress.ts'
 
 /** The file descriptor over which the watchdog tells statements and steps, a line of JSON each. */
 export const STATEMENTS_FD = 4
@@ -14,7 +14,7 @@ const LOOK_MS = 100
  * SQLite undoes what it leaves open.
  */
 export function watchOver(parent: number, memory: SharedArrayBuffer): void {
-  const given = JSON.stringify([parent, STATEMENTS_FD, LOOK_MS, LAYOUT])
+  const given = JSON.stringify([parent, STATEMENTS_FD, LOOK_MS, LAYOUT, HELD_STATUSES])
   const source = `(${watch})(...${given}, require('node:worker_threads').workerData, require('node:fs').writeSync)`
   const limits = {
     maxOldGenerationSizeMb: 8,
@@ -35,6 +35,7 @@ function watch(
   fd: number,
   lookMs: number,
   layout: typeof LAYOUT,
+  statuses: readonly string[],
   memory: SharedArrayBuffer,
   write: typeof writeSync,
 ): void {
@@ -67,8 +68,13 @@ function watch(
     held = now
     heldBefore = due || (same && heldBefore)
     if (!due) return null
-    const text = bytes.toString('utf8', layout.heldAt, layout.heldAt + (now[1] ?? 0) - 1)
-    return Atomics.load(numbers, layout.flushes) === now[0] ? `[${text}]` : null
+    const parts = new Float64Array(memory, layout.heldAt, 4 * (now[1] ?? 0)).slice()
+    if (Atomics.load(numbers, layout.flushes) !== now[0]) return null
+    const steps: unknown[] = []
+    // JSON has null for what is no number.
+    for (let at = 0; at < parts.length; at += 4)
+      steps.push([parts[at], statuses[parts[at + 1] ?? 0], parts[at + 2], parts[at + 3]])
+    return JSON.stringify(steps)
   }
 
   /** A reader of lines may take these two for ends of lines. */
