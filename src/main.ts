@@ -1,4 +1,5 @@
 // The process: configuration, engine, runs, HTTP, listen, close.
+import './memory.ts'
 import { randomUUID } from 'node:crypto'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'

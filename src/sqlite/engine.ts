@@ -47,7 +47,7 @@ export function sqliteEngine(
     ask: (id) => record.ask((reader) => reader.run(id)),
     closing: () => closed,
   })
-  const record = openReading(file, aftermath)
+  const record = openReading(options.file, file, aftermath)
   let spare: RunnerProcess | null = null
   const executing = new Set<Promise<unknown>>()
   let warmed = false

@@ -25,12 +25,13 @@ const READ_AGAIN_MS = 20
 /** How long a moment may be in which nobody can read, as when the first run switches to WAL, in milliseconds. */
 const BRIEF_MS = 500
 
-export function openReading(file: () => string, aftermath: (file: string) => Aftermath): Reading {
+export function openReading(path: string, file: () => string, aftermath: (file: string) => Aftermath): Reading {
   let open = { of: file(), record: new RecordReader(file()) }
   let recovery: Promise<void> | null = null
 
   function now(): RecordReader {
-    if (file() !== open.of) {
+    // To follow links is asked of the kernel only when they lead elsewhere than before.
+    if (!open.record.isOf(path) && file() !== open.of) {
       open.record.close()
       open = { of: file(), record: new RecordReader(file()) }
     }

@@ -27,6 +27,11 @@ export class RecordReader {
     this.#file = file
   }
 
+  /** Whether `path` leads to the file that is open. */
+  isOf(path: string): boolean {
+    return this.#open !== null && isSame(this.#open, stat(path))
+  }
+
   /** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */
   read(): History {
     return this.#asking((db, open) => {
@@ -114,7 +119,7 @@ export class RecordReader {
   /** The connection to the file that bears the name now: it may have been replaced, and a ghost must not be believed. */
   #connection(): Open | null {
     const found = stat(this.#file)
-    if (this.#open !== null && (found?.ino !== this.#open.ino || found.dev !== this.#open.dev)) this.#forget()
+    if (this.#open !== null && !isSame(this.#open, found)) this.#forget()
     if (found === undefined) return null
     if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
     this.#open ??= { ...openToAsk(this.#file), dev: found.dev, ino: found.ino }
@@ -126,6 +131,10 @@ export class RecordReader {
     this.#open = null
     this.#known = null
   }
+}
+
+function isSame({ dev, ino }: Open, found: Stats | undefined): boolean {
+  return found?.ino === ino && found.dev === dev
 }
 
 interface Open {
