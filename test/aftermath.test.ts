@@ -120,17 +120,21 @@ it('a rollback by steps is not told as what curl would retry though no runner li
 })
 
 it('the end of a failed run is recorded as it was told, though the application held the lock when it was to be', async () => {
-  const server = await startServer({ files: CATS, env: { LOCK_TIMEOUT: '0', BACKUP_KEEP: '0' } })
-  await server.post('/migrate?target=1')
+  // Each statement of it is a transaction of its own, between two of which an application has all the time that it needs.
+  const tidy = {
+    '0003_tidy.up.sql': `-- schemad:no-transaction\n${'ANALYZE;\n'.repeat(2_000)}`,
+    '0003_tidy.down.sql': 'SELECT 1;',
+  }
+  const server = await startServer({ files: { ...CATS, ...tidy }, env: { LOCK_TIMEOUT: '0', BACKUP_KEEP: '0' } })
+  await server.post('/migrate?target=2')
   const newest = () =>
     query(
       server.database,
       `SELECT id, status, error, duration_ms AS ms FROM migration_runs ORDER BY id DESC LIMIT 1`,
     )[0]
-  // It takes the lock between the beginning of the run and its step, which is a short moment.
   let answer = await lockedOut(server)
   while (answer.status === 200) {
-    await server.post('/rollback?target=1')
+    await server.post('/rollback?target=2')
     answer = await lockedOut(server)
   }
   expect(answer).toMatchObject({ status: 503, body: { code: 'database-locked', run: { status: 'failed' } } })
