@@ -1,6 +1,7 @@
 // `npm run build`: what is published and put into the image. A start loads a few files instead of hundreds.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { build } from 'rolldown'
 
 const { dependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'))
 
@@ -30,7 +31,7 @@ const besides = {
 
 const shared = { platform: 'node', external: installed, logLevel: 'warn' }
 
-export default [
+await build([
   {
     ...shared,
     input: {
@@ -43,4 +44,4 @@ export default [
     output: { dir: 'dist', format: 'esm', chunkFileNames: 'part-[hash].js' },
   },
   { ...shared, input: 'src/bin.cts', plugins: [besides], output: { file: 'dist/bin.cjs', format: 'cjs' } },
-]
+])

@@ -36,7 +36,7 @@ function timeless(text: string): string {
 /** A copy of what is committed, with the packages of this one. */
 function copy(): string {
   const folder = join(temporaryFolder(), 'schemad')
-  for (const name of ['package.json', 'tsconfig.json', 'README.md', 'src', 'migrations', 'test']) {
+  for (const name of ['package.json', '.rolldown.mjs', 'tsconfig.json', 'README.md', 'src', 'migrations', 'test']) {
     cpSync(join(ROOT, name), join(folder, name), { recursive: true })
   }
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
