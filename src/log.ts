@@ -30,7 +30,10 @@ export function openLog(level: string): Log {
   const destination = pino.destination(1)
   const redact = ['authorization', 'headers.authorization', 'req.headers.authorization']
   const log = pino({ level, redact }, gathered)
-  const abandon = () => void process.removeAllListeners('exit')
+  const abandon = () => {
+    gathered.pass()
+    process.removeAllListeners('exit')
+  }
   return {
     log,
     tell: teller(log),

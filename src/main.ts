@@ -104,10 +104,12 @@ async function serve(config: Config): Promise<void> {
   // Runs that died with the server before this one are told as what they are, and what they left goes.
   await recover(engine, log)
   // Who has waited for this process to start is answered first.
-  setTimeout(() => void makeReady(), WARM_MS).unref()
+  const unready = (err: unknown) => log.warn({ err }, 'what may be needed could not be made ready')
+  setTimeout(() => void makeReady().catch(unready), WARM_MS).unref()
   async function makeReady(): Promise<void> {
-    await Promise.all([metrics.open(), recent()])
+    await recent()
     engine.warm()
+    await metrics.open()
   }
   if (!config.migrateOnStart || closing) return
   const failed = (err: MigrationError) => log.error({ code: err.code, err }, 'the migration at start has failed')

@@ -88,6 +88,7 @@ describe('GET /runs/{id}/events', () => {
     await listener.heard(({ event, data }) => event === 'step' && data.id === 200)
     const steps = listener.events.filter(({ event }) => event === 'step').map(({ data }) => `${data.id} ${data.status}`)
     expect(steps).toEqual([...fast.flatMap((_, n) => [`${n} running`, `${n} done`]), '200 running'])
+    await listener.heard(({ event, data }) => event === 'statement' && data.id === 200)
     await cancel(server, id)
     expect(await listener.ended).toBe('whole')
     const all = listener.events.filter(({ event }) => event === 'step').map(({ data }) => `${data.id} ${data.status}`)

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { expect, it } from 'vitest'
@@ -156,4 +157,30 @@ it('shows Swagger UI', async () => {
   expect(page.headers.get('content-type')).toMatch('text/html')
   expect(page.text).toMatch('swagger-ui')
   expect((await server.get('/docs/json')).body).toEqual(DOCUMENT)
+})
+
+it.each([
+  ['/docs/../migrations', 404, 'not-found'],
+  ['/docs/%2e%2e/livez', 404, 'not-found'],
+  ['/docs/\\..\\runs', 404, 'not-found'],
+  ['/docs/static/%00', 400, 'invalid-request'],
+  ['/docs/static/none.css', 404, 'not-found'],
+])('below /docs, %s is answered with a problem', async (path, status, code) => {
+  const server = await startServer({ files: CATS })
+  // As it stands: a URL of JavaScript's would be made shorter first.
+  const curl = spawnSync('curl', ['-sS', '-m', '20', '--path-as-is', `${server.url}${path}`], { encoding: 'utf8' })
+  expect({ stderr: curl.stderr, ...(JSON.parse(curl.stdout) as object) }).toMatchObject({ stderr: '', status, code })
+})
+
+it('a slash at the end of a path of the documentation means nothing, and a 304 of it has no body', async () => {
+  const server = await startServer({ files: CATS })
+  expect((await server.get('/openapi.json/')).body).toEqual(DOCUMENT)
+  expect((await server.get('/docs/json/')).body).toEqual(DOCUMENT)
+  const file = `${server.url}/docs/static/swagger-ui.css`
+  const etag = (await request(file)).headers.get('etag')
+  // A client of JavaScript's would ask for no cached answer as well.
+  const curl = spawnSync('curl', ['-sS', '-i', '-H', `If-None-Match: ${etag}`, file], { encoding: 'utf8' })
+  expect(curl.stdout).toMatch(/^HTTP\/1\.1 304 /)
+  expect(curl.stdout.toLowerCase()).not.toMatch(/\r\ncontent-(length|type):/)
+  expect(curl.stdout).toMatch(/\r\n\r\n$/)
 })

@@ -12,7 +12,7 @@ describe('fault 25: a server that is told to end', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
     'by %s finishes the running change, refuses others, and ends with 0',
     async (signal) => {
-      const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': busy(8) } })
+      const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': busy(16) } })
       const running = server.post('/migrate')
       await server.logged(({ msg }) => msg === '1 busy')
       const queued = server.post('/migrate?wait=60')
@@ -114,7 +114,7 @@ describe('fault 25: a server that is told to end', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
     'by a %s to all its processes finishes the running change all the same',
     async (signal) => {
-      const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': busy(8) } })
+      const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': busy(16) } })
       const posted = server.post('/migrate')
       await server.logged(({ msg }) => msg === '1 busy')
       const ended = once(server.process, 'close')

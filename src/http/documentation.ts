@@ -23,7 +23,10 @@ export function documentationRoutes(app: FastifyInstance, version: string): void
   let opened: Promise<FastifyInstance> | null = null
   const open = async () => (await import('./openapi.ts')).openDocumentation(routes, version)
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
-    opened ??= open()
+    opened ??= open().catch((error: unknown) => {
+      opened = null
+      throw error
+    })
     return await passOn(await opened, request, reply)
   }
   app.get(
@@ -46,6 +49,10 @@ async function passOn(
   const { statusCode, headers: told, rawPayload } = await documentation.inject({ method: 'GET', url, headers })
   if (statusCode === 404)
     throw new MigrationError('not-found', `there is no such page; GET /docs leads to what there is`)
+  if (statusCode >= 500) throw new MigrationError('internal', 'the documentation cannot be shown')
+  if (statusCode >= 400) throw new MigrationError('invalid-request', 'the documentation cannot be asked for so')
   for (const [name, value] of Object.entries(told)) if (value !== undefined && !OWN.has(name)) reply.header(name, value)
-  return reply.code(statusCode).send(rawPayload)
+  reply.code(statusCode)
+  // A 304 has no body, not even an empty one (RFC 9110, section 8.6).
+  return statusCode === 304 ? reply.send() : reply.send(rawPayload)
 }

@@ -28,13 +28,16 @@ export function openMetrics(version: string): Metrics {
   }
 
   function open(): Promise<Meters> {
-    opened ??= load()
+    opened ??= load().catch((error: unknown) => {
+      opened = null
+      throw error
+    })
     return opened
   }
 
   function count(act: (meters: Meters) => void): void {
     if (meters !== null) act(meters)
-    else if (waiting.push(act) >= MOST_WAITING) void open()
+    else if (waiting.push(act) >= MOST_WAITING) open().catch(() => {})
   }
 
   return {

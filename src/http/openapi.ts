@@ -1,7 +1,13 @@
 // The document and its pages. All of this is loaded when somebody asks for it first, which in most processes nobody does.
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import Fastify, { type FastifyInstance, type FastifySchema, type RouteOptions } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchema,
+  type RouteOptions,
+} from 'fastify'
 import { Type } from 'typebox'
 import type { Role } from './auth.ts'
 import { EXAMPLES, linksExample, PROBLEM_EXAMPLES } from './examples.ts'
@@ -16,7 +22,7 @@ export type DescribedRoute = RouteOptions & { readonly schema: FastifySchema }
  * serve.
  */
 export async function openDocumentation(routes: readonly DescribedRoute[], version: string): Promise<FastifyInstance> {
-  const app = Fastify({ exposeHeadRoutes: false })
+  const app = Fastify({ exposeHeadRoutes: false, routerOptions: { ignoreTrailingSlash: true } })
   // They describe; here nothing is validated or serialized by them.
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => (body) => `${JSON.stringify(body)}\n`)
@@ -53,7 +59,8 @@ export async function openDocumentation(routes: readonly DescribedRoute[], versi
       security: [{ token: [] }, {}],
     },
   })
-  const handler = () => {}
+  // They are served elsewhere; a path such as /docs/../migrations leads here all the same.
+  const handler = (_: FastifyRequest, reply: FastifyReply) => reply.code(404).send()
   for (const { method, url, schema, config = {} } of routes) app.route({ method, url, schema, config, handler })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCUMENTATION_CSP })

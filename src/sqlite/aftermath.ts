@@ -50,7 +50,7 @@ function settling(
   told: RunnerResult | null,
 ): Settle {
   // The texts of the steps have no part in this.
-  const bare = steps.map((step) => ({ ...step, source: null }))
+  const bare = steps.map((step) => ({ ...step, source: step.source && { ...step.source, text: '' } }))
   return { type: 'settle', database, lockTimeoutMs, run, steps: bare, known, told, backups }
 }
 
@@ -85,7 +85,10 @@ function nothingTold({ startedAt, from, error }: Known): RunnerResult {
 }
 
 function withFailed(reports: readonly StepReport[]): StepReport[] {
-  const ran = reports.findIndex(({ status }) => status === 'running')
+  const running = reports.findIndex(({ status }) => status === 'running')
+  // It may have died before it said that the next one had begun.
+  const begun = reports.some(({ status }) => status !== 'not-run')
+  const ran = running === -1 && begun ? reports.findIndex(({ status }) => status === 'not-run') : running
   return reports.map((one, place): StepReport => (place === ran ? { ...one, status: 'failed' } : one))
 }
 

@@ -27,9 +27,14 @@ export class RecordReader {
     this.#file = file
   }
 
-  /** Whether `path` leads to the file that is open. */
+  /** Whether `path` leads to the file that is open, which still bears its name. */
   isOf(path: string): boolean {
-    return this.#open !== null && isSame(this.#open, stat(path))
+    try {
+      return this.#open !== null && isSame(this.#open, stat(path)) && isSame(this.#open, stat(this.#file))
+    } catch {
+      // It cannot be reached, which is told to whoever asks it something.
+      return false
+    }
   }
 
   /** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */

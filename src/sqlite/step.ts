@@ -43,6 +43,8 @@ export function executeInside(session: Session, work: Work): Done {
   const started = Date.now()
   const clock = performance.now()
   const { db, ledger } = session
+  // Whoever has functions has other code that runs between the steps.
+  if (typeof work.body === 'function') session.standing.settings = null
   if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
   const orphans = session.related ? censusBefore(db) : NO_ORPHANS
   const statements = changeOnly(session, work)

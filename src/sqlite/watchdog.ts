@@ -84,7 +84,8 @@ function watch(
     if (process.ppid !== parent) process.kill(-process.pid, 'SIGKILL')
     looks += 1
     const steps = heldSteps()
-    const statement = looks % 2 === 0 ? untold() : null
+    // Of a step that is not told yet nobody would believe a statement.
+    const statement = looks % 2 === 0 && (held[1] === 0 || heldBefore) ? untold() : null
     try {
       if (steps !== null) write(fd, `${steps}\n`)
       if (statement !== null) write(fd, `${lineOf(JSON.stringify(statement))}\n`)
