@@ -10,8 +10,8 @@ const LOOK_MS = 100
 
 /**
  * Ends this process, and all of its group, within a tenth of a second after `parent` has died, and tells which statement keeps
- * it busy, and which steps are held back meanwhile. It is a thread of its own, because the main thread runs no JavaScript while SQLite is busy, and SIGKILL, because
- * SQLite undoes what it leaves open.
+ * it busy, and which steps are held back meanwhile. It is a thread of its own, because the main thread runs no JavaScript while
+ * SQLite is busy, and SIGKILL, because SQLite undoes what it leaves open.
  */
 export function watchOver(parent: number, memory: SharedArrayBuffer): void {
   const given = JSON.stringify([parent, STATEMENTS_FD, LOOK_MS, LAYOUT, HELD_STATUSES])
@@ -54,8 +54,8 @@ function watch(
     const [id = 0, n = 0, line = 0, length = 0] = numbers.slice(layout.id)
     const letters = bytes.toString('utf16le', layout.textAt, layout.textAt + 2 * length)
     const elapsedMs = Math.round(Number(process.hrtime.bigint()) / 1e6 - (clock[0] ?? 0))
-    // It was written over while it was read: the next look will do.
-    if (Atomics.load(numbers, layout.version) !== version) return null
+    // It was written over while it was read, or is one of a step that is held back by now: the next look will do.
+    if (Atomics.load(numbers, layout.version) !== version || Atomics.load(numbers, layout.held) !== held[1]) return null
     given = version
     return { id, n, line: line === 0 ? null : line, text: letters, elapsedMs }
   }
