@@ -92,14 +92,18 @@ export function statusReader(options: {
   }
 }
 
-/** Asks once for all who ask in the same turn of the event loop: their requests were there when the first of them was asked. */
+/**
+ * Asks once for all who ask in the same turn of the event loop, at its end: their requests were there by then. What is answered
+ * together also wakes a client with many connections once, and not for each.
+ */
 export function oncePerTurn<T>(ask: () => Promise<T>): () => Promise<T> {
   let asked: Promise<T> | null = null
   return () => {
-    if (asked !== null) return asked
-    asked = ask()
-    setImmediate(() => {
-      asked = null
+    asked ??= new Promise((resolve) => {
+      setImmediate(() => {
+        asked = null
+        resolve(ask())
+      })
     })
     return asked
   }

@@ -5,6 +5,7 @@ import { type Content, contentOf, migrationOf } from './content.ts'
 import { inSlices, isRacy, read, type Stamped, stampAll } from './files.ts'
 import { type Entry, entryOf, isMeant, pair } from './names.ts'
 import { isSame } from './same.ts'
+import { FolderWatcher } from './watcher.ts'
 
 /** The migrations directory, read anew as often as it changes and no oftener. */
 export interface DirectoryReader {
@@ -31,6 +32,11 @@ interface Known {
 export function openDirectory(path: string): DirectoryReader {
   const folder = resolve(path)
   let known = new Map<string, Known>()
+  const watcher = new FolderWatcher(folder)
+  /** What is made of `known`; `null` where that may be of more than one moment. */
+  let made: Directory | null = null
+  /** The watcher hears whatever makes it another. */
+  let watched = false
   let shown: { directory: Directory; at: number } | null = null
   let running: Promise<Directory> | null = null
   let queued: Promise<Directory> | null = null
@@ -55,27 +61,34 @@ export function openDirectory(path: string): DirectoryReader {
   async function fresh(): Promise<Directory> {
     const at = performance.now()
     const directory = await readAll()
-    shown = {
-      directory: shown !== null && isSame(shown.directory, directory) ? shown.directory : directory,
-      at,
-    }
-    return shown.directory
+    shown = { directory, at }
+    return directory
+  }
+
+  /** What was shown last, where that says the same. */
+  function sameAsShown(directory: Directory): Directory {
+    return shown !== null && isSame(shown.directory, directory) ? shown.directory : directory
   }
 
   async function readAll(): Promise<Directory> {
+    if (made !== null && watched && (await watcher.isQuiet())) return made
     for (let tries = 0; tries < TRIES; tries += 1) {
+      watcher.begin()
       const before = await listing(folder, path)
-      if ('code' in before) return { migrations: [], problems: [before] }
+      if ('code' in before) return sameAsShown({ migrations: [], problems: [before] })
       const { next, changed } = await update(before)
+      const unchanged = !changed && next.size === known.size
       known = next
+      watched = before.every(({ plain }) => plain) && [...known.values()].every(({ racy }) => !racy)
+      if (unchanged && made !== null) return made
       const after = changed ? await listing(folder, path) : before
-      if (!('code' in after) && sameListing(before, after)) return directoryOf(path, known)
+      made = null
+      if ('code' in after || !sameListing(before, after)) continue
+      made = sameAsShown(directoryOf(path, known))
+      return made
     }
     const message = `${path} keeps changing while it is read; try again when it has come to rest`
-    return {
-      migrations: [],
-      problems: [{ code: 'unreadable', file: path, message }],
-    }
+    return sameAsShown({ migrations: [], problems: [{ code: 'unreadable', file: path, message }] })
   }
 
   /** Reads what is not known by its stamp. A file that was read again and is the same keeps its content, the same object. */
@@ -132,10 +145,13 @@ async function listing(folder: string, path: string): Promise<Stamped[] | Proble
   try {
     const entries = await readdir(folder, { withFileTypes: true })
     // A folder is left alone, unless somebody could take it for a migration.
-    const files = entries
-      .filter((entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)))
-      .map(({ name }) => name)
-    return await stampAll(folder, files.sort())
+    const files = entries.filter(
+      (entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)),
+    )
+    return await stampAll(
+      folder,
+      files.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    )
   } catch (error) {
     const { code } = error as { code?: string }
     const absent = code === 'ENOENT' || code === 'ENOTDIR'

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, constants, type Dirent, fstatSync, lstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { join, sep } from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Problem } from '../core/migration.ts'
@@ -17,10 +17,12 @@ export interface Stamped {
   /** Milliseconds since the epoch. */
   readonly changedAt: bigint
   readonly problem: Problem | null
+  /** A regular file that has no other name: what becomes of it becomes of it here. */
+  readonly plain: boolean
 }
 
 /** The state of each file. */
-export async function stampAll(folder: string, files: readonly string[]): Promise<Stamped[]> {
+export async function stampAll(folder: string, files: readonly Dirent[]): Promise<Stamped[]> {
   return await inSlices(files, (file) => stampOf(folder, file))
 }
 
@@ -62,12 +64,14 @@ export function read(folder: string, file: string): Buffer | Problem {
   }
 }
 
-function stampOf(folder: string, file: string): Stamped {
+function stampOf(folder: string, entry: Dirent): Stamped {
+  const file = entry.name
   const bad = (problem: Problem): Stamped => ({
     file,
     stamp: problem.message,
     changedAt: 0n,
     problem,
+    plain: false,
   })
   try {
     const path = folder + sep + file
@@ -78,12 +82,13 @@ function stampOf(folder: string, file: string): Stamped {
     }
     if (!found.isFile()) return bad(notAFile(file))
     if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
-    const { dev, ino, size, mtimeNs, ctimeNs } = found
+    const { dev, ino, size, mtimeNs, ctimeNs, nlink } = found
     return {
       file,
       stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`,
       changedAt: ctimeNs / 1_000_000n,
       problem: null,
+      plain: entry.isFile() && nlink === 1n,
     }
   } catch (error) {
     return bad(unreadable(file, error))

@@ -22,6 +22,8 @@ export class RecordReader {
   readonly #file: string
   #open: Open | null = null
   #known: { version: unknown; history: History } | null = null
+  /** It was seen just now that what is open is what it should be; whoever asks next need not look again. */
+  #looked = false
 
   constructor(file: string) {
     this.#file = file
@@ -29,12 +31,14 @@ export class RecordReader {
 
   /** Whether `path` leads to the file that is open, which still bears its name. */
   isOf(path: string): boolean {
+    this.#looked = false
     try {
-      return this.#open !== null && isSame(this.#open, stat(path)) && isSame(this.#open, stat(this.#file))
+      if (this.#open === null || !isSame(this.#open, stat(this.#file))) return false
+      this.#looked = path === this.#file || isSame(this.#open, stat(path))
     } catch {
       // It cannot be reached, which is told to whoever asks it something.
-      return false
     }
+    return this.#looked
   }
 
   /** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */
@@ -123,6 +127,9 @@ export class RecordReader {
 
   /** The connection to the file that bears the name now: it may have been replaced, and a ghost must not be believed. */
   #connection(): Open | null {
+    const looked = this.#looked
+    this.#looked = false
+    if (looked && this.#open !== null) return this.#open
     const found = stat(this.#file)
     if (this.#open !== null && !isSame(this.#open, found)) this.#forget()
     if (found === undefined) return null

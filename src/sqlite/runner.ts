@@ -30,12 +30,21 @@ const send = process.send?.bind(process)
 delete process.send
 const progress = new Progress()
 const telling = new Telling(say, progress)
-watchOver(Number(process.argv[2]), progress.memory)
+let watched = false
 // Ctrl-C and some supervisors signal every process of the group; how long a run may go on is the server's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // The parent has ended while this process was idle; a busy one is ended by the watchdog.
 process.on('disconnect', () => process.exit())
-process.on('message', (message: ToRunner) => void answer(message))
+process.on('message', (message: ToRunner) => {
+  watch()
+  void answer(message)
+})
+
+/** A thread takes ten megabytes, which one that only waits for its claim does not need. */
+function watch(): void {
+  if (!watched) watchOver(Number(process.argv[2]), progress.memory)
+  watched = true
+}
 
 async function answer(message: ToRunner): Promise<void> {
   try {
