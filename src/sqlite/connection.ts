@@ -80,7 +80,7 @@ export function cutWal(db: Database): MigrationError | null {
   const patience = db.pragma('busy_timeout', { simple: true })
   try {
     db.pragma('busy_timeout = 0')
-    db.pragma('wal_checkpoint(TRUNCATE)')
+    db.pragma('wal_checkpoint(TRUNCATE)', { simple: true })
     return null
   } catch (error) {
     return failure(error, 'internal')

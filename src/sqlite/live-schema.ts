@@ -8,14 +8,23 @@ export interface SchemaObject {
   readonly sql: string | null
 }
 
-/** The user's objects: neither ours, nor SQLite's own, nor the tables in which a virtual table keeps its content. */
+/** What is the user's: neither ours, nor SQLite's own, nor the tables in which a virtual table keeps its content. */
+const USERS = `FROM main.sqlite_schema
+  WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(tbl_name) NOT IN (SELECT value FROM json_each(?))`
+
+function others(db: Database): string {
+  return JSON.stringify([...Object.keys(TABLES), ...shadowTables(db)])
+}
+
+/** The user's objects. */
 export function userObjects(db: Database): SchemaObject[] {
-  const shadows = new Set(shadowTables(db))
-  const ours = new Set<string>(Object.keys(TABLES))
-  const sql = `SELECT type, name, lower(tbl_name) AS parent, sql FROM main.sqlite_schema
-    WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`
-  const rows = db.prepare(sql).all() as (SchemaObject & { readonly parent: string })[]
-  return rows.filter(({ parent }) => !ours.has(parent) && !shadows.has(parent))
+  return db.prepare(`SELECT type, name, sql ${USERS}`).all(others(db)) as SchemaObject[]
+}
+
+/** The same as text: a line of JSON for each, of its type and name and its SQL. SQLite writes it faster than it gives a thousand rows. */
+export function userObjectLines(db: Database): string {
+  const sql = `SELECT group_concat(json_array(type || ' ' || name, sql), char(10)) ${USERS}`
+  return (db.prepare(sql).pluck().get(others(db)) as string | null) ?? ''
 }
 
 const ORDER = ['table', 'index', 'view', 'trigger'] as const

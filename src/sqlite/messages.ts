@@ -1,6 +1,7 @@
 import type { Order } from '../core/engine.ts'
 import type { RunError } from '../core/errors.ts'
 import type { RowCount, SchemaChanges, StatementReport, Step, StepReport } from '../core/migration.ts'
+import type { Objects } from './schema-changes.ts'
 
 /** Where backups are kept, and how many; 0 = none are made. */
 export interface BackupPlace {
@@ -69,7 +70,7 @@ export interface Known {
   readonly from: number | null
   readonly reports: readonly StepReport[]
   /** The schema before the run; `null` when the runner died before it said so. */
-  readonly before: Readonly<Record<string, string>> | null
+  readonly before: Objects | null
   readonly backup: string | null
   readonly error: RunError
 }
@@ -96,7 +97,7 @@ export type FromRunner =
       readonly type: 'begun'
       readonly startedAt: string
       readonly from: number | null
-      readonly before: Readonly<Record<string, string>>
+      readonly before: Objects
       readonly backup: string | null
     }
   | { readonly type: 'steps'; readonly steps: readonly ToldStep[] }

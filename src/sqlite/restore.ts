@@ -15,7 +15,7 @@ import { lostBetween } from './loss.ts'
 import type { Assignment, FromRunner, RunnerResult, Told } from './messages.ts'
 import { begin, currentIn } from './perform.ts'
 import { recordBegin, recordEnd, recordedEnd } from './run-record.ts'
-import { changesBetween, objectsOf } from './schema-changes.ts'
+import { changesBetween, type Objects, objectsOf } from './schema-changes.ts'
 
 type Restore = Assignment & { type: 'restore' }
 
@@ -62,7 +62,7 @@ interface Begun {
   readonly words: Restore
   readonly clock: Clock
   readonly from: number | null
-  readonly before: Readonly<Record<string, string>>
+  readonly before: Objects
   readonly backup: OwnBackup | null
   /** What SQLite calls the state of the live file that the backup holds; our own commits do not count. */
   readonly version: unknown

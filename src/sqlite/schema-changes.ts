@@ -1,23 +1,27 @@
 import type { Database } from 'better-sqlite3'
 import type { SchemaChanges } from '../core/migration.ts'
-import { userObjects } from './live-schema.ts'
+import { userObjectLines } from './live-schema.ts'
 
-/** Each object of a schema, as `table cats`, with the SQL that made it. */
-export type Objects = Readonly<Record<string, string>>
+/** A schema as text, which is sent and kept as it is: a line for each object, as `["table cats","CREATE TABLE cats (id)"]`. */
+export type Objects = string
 
 /** The user's objects. */
 export function objectsOf(db: Database): Objects {
-  return Object.fromEntries(userObjects(db).map(({ type, name, sql }) => [`${type} ${name}`, sql ?? '']))
+  return userObjectLines(db)
 }
 
 /** What lies between two schemas, each list sorted. */
 export function changesBetween(before: Objects, after: Objects): SchemaChanges {
-  const created = Object.keys(after).filter((name) => !Object.hasOwn(before, name))
-  const dropped = Object.keys(before).filter((name) => !Object.hasOwn(after, name))
-  const altered = Object.keys(after).filter((name) => Object.hasOwn(before, name) && before[name] !== after[name])
+  const [old, now] = [before, after].map((text) => new Set(text.split('\n'))) as [Set<string>, Set<string>]
+  const [gone, come] = [namesOf(old.difference(now)), namesOf(now.difference(old))]
   return {
-    created: created.sort(),
-    dropped: dropped.sort(),
-    altered: altered.sort(),
+    created: [...come.difference(gone)].sort(),
+    dropped: [...gone.difference(come)].sort(),
+    altered: [...come.intersection(gone)].sort(),
   }
+}
+
+/** The objects of lines; no line stands for an empty schema. */
+function namesOf(lines: ReadonlySet<string>): Set<string> {
+  return new Set([...lines].filter(Boolean).map((line) => (JSON.parse(line) as [string])[0]))
 }
