@@ -22,6 +22,8 @@ import { openTokens } from './tokens.ts'
 const CLOSE_MS = 5_000
 /** How long after the start what may be needed is made ready, in milliseconds: the meters, the directory, and a runner. */
 const WARM_MS = 100
+/** How long after a run the history is read anew, in milliseconds: not before the answer has been sent. */
+const REREAD_MS = 20
 /** How long until it is tried again to complete the record of runs that died. */
 const RECOVER_MS = 10_000
 
@@ -59,6 +61,8 @@ async function serve(config: Config): Promise<void> {
       if (event.type === 'ended' && event.run.status === 'succeeded' && !event.run.rehearsal) startFailure = () => null
       metrics.hear(event)
       tell(event)
+      // Whoever asks next finds the history read.
+      if (event.type === 'ended') setTimeout(() => void status().catch(() => {}), REREAD_MS).unref()
     },
   })
   const recent = () => directory.recent()
@@ -107,7 +111,7 @@ async function serve(config: Config): Promise<void> {
   const unready = (err: unknown) => log.warn({ err }, 'what may be needed could not be made ready')
   setTimeout(() => void makeReady().catch(unready), WARM_MS).unref()
   async function makeReady(): Promise<void> {
-    await recent()
+    await status()
     engine.warm()
     await metrics.open()
   }

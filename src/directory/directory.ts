@@ -1,8 +1,9 @@
+import type { Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Directory, Problem } from '../core/migration.ts'
 import { type Content, contentOf, migrationOf } from './content.ts'
-import { inSlices, isRacy, read, type Stamped, stampAll } from './files.ts'
+import { inSlices, isRacy, readStamped, type Stamped, stampAll, stampOf } from './files.ts'
 import { type Entry, entryOf, isMeant, pair } from './names.ts'
 import { isSame } from './same.ts'
 import { FolderWatcher } from './watcher.ts'
@@ -76,14 +77,14 @@ export function openDirectory(path: string): DirectoryReader {
       watcher.begin()
       const before = await listing(folder, path)
       if ('code' in before) return sameAsShown({ migrations: [], problems: [before] })
-      const { next, changed } = await update(before)
+      const { next, stamps, changed } = await update(before)
       const unchanged = !changed && next.size === known.size
       known = next
-      watched = before.every(({ plain }) => plain) && [...known.values()].every(({ racy }) => !racy)
+      const plain = stamps.every((stamped) => stamped.plain)
+      watched = plain && [...known.values()].every(({ racy }) => !racy)
       if (unchanged && made !== null) return made
-      const after = changed ? await listing(folder, path) : before
       made = null
-      if ('code' in after || !sameListing(before, after)) continue
+      if (changed && !(plain && (await watcher.isQuiet())) && !(await isStill(stamps))) continue
       made = sameAsShown(directoryOf(path, known))
       return made
     }
@@ -91,43 +92,42 @@ export function openDirectory(path: string): DirectoryReader {
     return sameAsShown({ migrations: [], problems: [{ code: 'unreadable', file: path, message }] })
   }
 
-  /** Reads what is not known by its stamp. A file that was read again and is the same keeps its content, the same object. */
-  async function update(listed: readonly Stamped[]): Promise<{ next: Map<string, Known>; changed: boolean }> {
-    const next = new Map<string, Known>()
-    let changed = false
-    await inSlices(listed, (stamped) => {
-      const old = known.get(stamped.file)
-      const fresh = old !== undefined && old.stamp === stamped.stamp && !old.racy ? old : learn(stamped, old)
-      next.set(stamped.file, fresh)
-      changed ||= fresh.content !== old?.content
-    })
-    return { next, changed }
+  /** Whether the files are what they were when they were read. */
+  async function isStill(stamps: readonly Stamped[]): Promise<boolean> {
+    const listed = await listing(folder, path)
+    return !('code' in listed) && sameFiles(stamps, await stampAll(folder, listed))
   }
 
-  function learn(stamped: Stamped, old: Known | undefined): Known {
-    const { file, stamp, problem } = stamped
-    const entry = entryOf(file)
-    const none = (content: Problem, racy = false) => {
-      return {
-        stamp,
-        bytes: null,
-        racy,
-        content: old && isSameProblem(old.content, content) ? old.content : content,
-      }
+  /** Reads what is not known by its stamp. A file that was read again and is the same keeps its content, the same object. */
+  async function update(
+    listed: readonly Dirent[],
+  ): Promise<{ next: Map<string, Known>; stamps: Stamped[]; changed: boolean }> {
+    const next = new Map<string, Known>()
+    let changed = false
+    const stamps = await inSlices(listed, (entry) => {
+      const old = known.get(entry.name)
+      const { stamped, fresh } = learn(entry, old)
+      next.set(entry.name, fresh)
+      changed ||= fresh.content !== old?.content
+      return stamped
+    })
+    return { next, stamps, changed }
+  }
+
+  function learn(listed: Dirent, old: Known | undefined): { stamped: Stamped; fresh: Known } {
+    const entry = entryOf(listed.name)
+    if ('code' in entry) {
+      const stamped = stampOf(folder, listed)
+      return { stamped, fresh: wrong(stamped, entry, old, false) }
     }
-    if ('code' in entry) return none(entry)
-    if (problem !== null) return none(problem)
+    // What is not known is read at once, which tells its stamp as well.
+    const still = old === undefined ? null : stampOf(folder, listed)
+    if (old !== undefined && old.stamp === still?.stamp && !old.racy) return { stamped: still, fresh: old }
+    const { stamped, bytes } = readStamped(folder, listed)
+    if (!Buffer.isBuffer(bytes)) return { stamped, fresh: wrong(stamped, bytes, old, stamped.problem === null) }
     const racy = isRacy(stamped, Date.now())
-    const bytes = read(folder, file)
-    if (!Buffer.isBuffer(bytes)) return none(bytes, true)
-    const kept = racy ? bytes : null
-    if (old?.bytes?.equals(bytes)) return { stamp, bytes: kept, racy, content: old.content }
-    return {
-      stamp,
-      bytes: kept,
-      racy,
-      content: contentOf(entry, bytes, folder),
-    }
+    const content = old?.bytes?.equals(bytes) ? old.content : contentOf(entry, bytes, folder)
+    return { stamped, fresh: { stamp: stamped.stamp, bytes: racy ? bytes : null, racy, content } }
   }
 
   async function recent(): Promise<Directory> {
@@ -140,18 +140,15 @@ export function openDirectory(path: string): DirectoryReader {
   return { look, recent }
 }
 
-/** The files that are meant for us, each with its stamp; or why the directory cannot be listed. */
-async function listing(folder: string, path: string): Promise<Stamped[] | Problem> {
+/** The files that are meant for us, in the order of their names; or why the directory cannot be listed. */
+async function listing(folder: string, path: string): Promise<Dirent[] | Problem> {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
     // A folder is left alone, unless somebody could take it for a migration.
     const files = entries.filter(
       (entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)),
     )
-    return await stampAll(
-      folder,
-      files.sort((a, b) => (a.name < b.name ? -1 : 1)),
-    )
+    return files.sort((a, b) => (a.name < b.name ? -1 : 1))
   } catch (error) {
     const { code } = error as { code?: string }
     const absent = code === 'ENOENT' || code === 'ENOTDIR'
@@ -166,11 +163,17 @@ async function listing(folder: string, path: string): Promise<Stamped[] | Proble
   }
 }
 
-function sameListing(before: readonly Stamped[], after: readonly Stamped[]): boolean {
+function sameFiles(before: readonly Stamped[], after: readonly Stamped[]): boolean {
   return (
     before.length === after.length &&
     before.every(({ file, stamp }, at) => file === after[at]?.file && stamp === after[at].stamp)
   )
+}
+
+/** What is known of a file that is none of ours as it is; the same problem stays the same object. */
+function wrong({ stamp }: Stamped, problem: Problem, old: Known | undefined, racy: boolean): Known {
+  const content = old && isSameProblem(old.content, problem) ? old.content : problem
+  return { stamp, bytes: null, racy, content }
 }
 
 function directoryOf(path: string, known: ReadonlyMap<string, Known>): Directory {

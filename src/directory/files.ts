@@ -1,5 +1,16 @@
-import { closeSync, constants, type Dirent, fstatSync, lstatSync, openSync, readFileSync, statSync } from 'node:fs'
-import { join, sep } from 'node:path'
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs'
+import { sep } from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Problem } from '../core/migration.ts'
 
@@ -21,7 +32,7 @@ export interface Stamped {
   readonly plain: boolean
 }
 
-/** The state of each file. */
+/** The state of each file, without its bytes. */
 export async function stampAll(folder: string, files: readonly Dirent[]): Promise<Stamped[]> {
   return await inSlices(files, (file) => stampOf(folder, file))
 }
@@ -47,52 +58,71 @@ export function isRacy({ changedAt }: Stamped, now: number): boolean {
   return BigInt(now) - changedAt < RACY_MS
 }
 
-/** The bytes of a file, or why there are none. */
-export function read(folder: string, file: string): Buffer | Problem {
+/** A file with its bytes, or why there are none. */
+export function readStamped(folder: string, entry: Dirent): { stamped: Stamped; bytes: Buffer | Problem } {
+  // What is no file is not opened: whoever waits at the other end of a FIFO would take us for its reader.
+  const seen = entry.isFile() ? null : stampOf(folder, entry)
+  if (seen !== null && seen.problem !== null) return { stamped: seen, bytes: seen.problem }
+  let opened: number
   try {
     // A FIFO that took the file's place meanwhile must not hold us up: opened so, it is open at once.
-    const opened = openSync(join(folder, file), constants.O_RDONLY | constants.O_NONBLOCK)
-    try {
-      const found = fstatSync(opened)
-      if (!found.isFile()) return notAFile(file)
-      return found.size > MOST_BYTES ? tooLarge(file, found.size) : readFileSync(opened)
-    } finally {
-      closeSync(opened)
-    }
+    opened = openSync(folder + sep + entry.name, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
-    return unreadable(file, error)
+    const stamped = stampOf(folder, entry)
+    return { stamped, bytes: stamped.problem ?? unreadable(entry.name, error) }
+  }
+  try {
+    const found = fstatSync(opened, { bigint: true })
+    const stamped = stampedAs(entry, found)
+    return { stamped, bytes: stamped.problem ?? bytesOf(opened, Number(found.size)) }
+  } catch (error) {
+    return { stamped: stampOf(folder, entry), bytes: unreadable(entry.name, error) }
+  } finally {
+    closeSync(opened)
   }
 }
 
-function stampOf(folder: string, entry: Dirent): Stamped {
+/** What is in a file of `size` bytes; one that grows meanwhile is read again. */
+function bytesOf(opened: number, size: number): Buffer {
+  // Some are not as empty as they say, as those in /proc.
+  if (size === 0) return readFileSync(opened)
+  const bytes = Buffer.allocUnsafe(size)
+  let length = 0
+  for (let more = -1; more !== 0 && length < size; length += more)
+    more = readSync(opened, bytes, length, size - length, null)
+  return bytes.subarray(0, length)
+}
+
+/** The state of a file. */
+export function stampOf(folder: string, entry: Dirent): Stamped {
   const file = entry.name
-  const bad = (problem: Problem): Stamped => ({
-    file,
-    stamp: problem.message,
-    changedAt: 0n,
-    problem,
-    plain: false,
-  })
   try {
     const path = folder + sep + file
     const found = statSync(path, { bigint: true, throwIfNoEntry: false })
-    if (found === undefined) {
-      const link = lstatSync(path, { throwIfNoEntry: false })
-      return bad(unreadable(file, link ? { code: 'a link to nothing' } : { code: 'gone' }))
-    }
-    if (!found.isFile()) return bad(notAFile(file))
-    if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
-    const { dev, ino, size, mtimeNs, ctimeNs, nlink } = found
-    return {
-      file,
-      stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`,
-      changedAt: ctimeNs / 1_000_000n,
-      problem: null,
-      plain: entry.isFile() && nlink === 1n,
-    }
+    if (found !== undefined) return stampedAs(entry, found)
+    const link = lstatSync(path, { throwIfNoEntry: false })
+    return bad(unreadable(file, link ? { code: 'a link to nothing' } : { code: 'gone' }))
   } catch (error) {
     return bad(unreadable(file, error))
   }
+}
+
+function stampedAs(entry: Dirent, found: BigIntStats): Stamped {
+  const file = entry.name
+  if (!found.isFile()) return bad(notAFile(file))
+  if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
+  const { dev, ino, size, mtimeNs, ctimeNs, nlink } = found
+  return {
+    file,
+    stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`,
+    changedAt: ctimeNs / 1_000_000n,
+    problem: null,
+    plain: entry.isFile() && nlink === 1n,
+  }
+}
+
+function bad(problem: Problem): Stamped {
+  return { file: problem.file ?? '', stamp: problem.message, changedAt: 0n, problem, plain: false }
 }
 
 function notAFile(file: string): Problem {

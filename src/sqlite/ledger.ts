@@ -44,8 +44,7 @@ export class Ledger {
 
   /** The highest applied id, `null` where nothing is applied. */
   current(): number | null {
-    const row = this.#statement('SELECT max(id) AS id FROM main.migrations').get() as { id: number | null }
-    return row.id
+    return this.#statement('SELECT max(id) FROM main.migrations').pluck().get() as number | null
   }
 
   applied(): { id: number; name: string; insertedAt: string }[] {
