@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import { join } from 'node:path'
+import { MigrationError } from '../core/errors.ts'
 import type { Migration, Problem, Source } from '../core/migration.ts'
-import { exportsOf } from './exports.ts'
+import type { exportsOf } from './exports.ts'
 import type { Entry, Files } from './names.ts'
 import { decode, type Flaw, flawOf, isEmpty } from './text.ts'
 
@@ -11,6 +12,13 @@ export interface Content {
   readonly checksum: string
   /** Of a module, the names that it exports. */
   readonly exports: ReadonlySet<string>
+}
+
+let lexer: { readonly exportsOf: typeof exportsOf } | null = null
+
+/** Loads what reads modules, whose WebAssembly takes its time to be compiled. Before it has, `contentOf` reads scripts only. */
+export async function readModules(): Promise<void> {
+  lexer ??= await import('./exports.ts')
 }
 
 /** What `bytes` hold, or what is wrong with them. */
@@ -58,7 +66,9 @@ function scriptOf({ file, role }: Entry, text: string, bytes: Buffer): Content |
 }
 
 function moduleOf({ file }: Entry, text: string, bytes: Buffer, folder: string): Content | Problem {
-  const exports = exportsOf(text, file)
+  if (lexer === null)
+    throw new MigrationError('internal', `${file} was to be read before there was anything to read it with`)
+  const exports = lexer.exportsOf(text, file)
   if (exports === null)
     return {
       code: 'bad-text',

@@ -2,9 +2,9 @@ import type { Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Directory, Problem } from '../core/migration.ts'
-import { type Content, contentOf, migrationOf } from './content.ts'
+import { type Content, contentOf, migrationOf, readModules } from './content.ts'
 import { inSlices, isRacy, readStamped, type Stamped, stampAll, stampOf } from './files.ts'
-import { type Entry, entryOf, isMeant, pair } from './names.ts'
+import { type Entry, entryOf, isMeant, isModule, pair } from './names.ts'
 import { isSame } from './same.ts'
 import { FolderWatcher } from './watcher.ts'
 
@@ -104,6 +104,7 @@ export function openDirectory(path: string): DirectoryReader {
   ): Promise<{ next: Map<string, Known>; stamps: Stamped[]; changed: boolean }> {
     const next = new Map<string, Known>()
     let changed = false
+    if (listed.some(({ name }) => isModule(name))) await readModules()
     const stamps = await inSlices(listed, (entry) => {
       const old = known.get(entry.name)
       const { stamped, fresh } = learn(entry, old)

@@ -17,6 +17,11 @@ export function isMeant(file: string): boolean {
   return OURS.test(file) && !file.startsWith('.') && !/\.d\.[cm]?ts$/i.test(file)
 }
 
+/** Whether it is the name of a migration in code. */
+export function isModule(file: string): boolean {
+  return CODE.test(file)
+}
+
 /** What the name says, or what is wrong with it. */
 export function entryOf(file: string): Entry | Problem {
   const [, digits, name, ending] = SQL.exec(file) ?? CODE.exec(file) ?? []
