@@ -1,4 +1,6 @@
 // Rows of a server that has nothing to do.
+import { copyFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { inRounds } from './measure.ts'
 import { script } from './peers.ts'
@@ -36,7 +38,10 @@ export const memory: Row = {
   lines: async ({ small: count, rounds }) => {
     using place = newPlace()
     await putApplied(place, SCHEMAD, count)
-    const options = { migrations: smallOf('pairs', count), database: place.database }
+    // A program of their own: else they would share its pages with the processes of the benchmark.
+    const node = join(place.folder, 'node')
+    copyFileSync(process.execPath, node)
+    const options = { migrations: smallOf('pairs', count), database: place.database, node }
     const samples = await inRounds(rounds.few, {
       schemad: async () => {
         await using service = await startService(options)
@@ -44,7 +49,8 @@ export const memory: Row = {
         return await atRest(service, '/migrations', () => service.processes())
       },
       bare: async () => {
-        await using server = await startServer(...script('fastify-count', place.database), {})
+        const [, words] = script('fastify-count', place.database)
+        await using server = await startServer(node, words, {})
         return await atRest(server, '/count', () => [server.pid])
       },
     })

@@ -21,10 +21,17 @@ export interface ServiceOptions {
   readonly database: string
   /** `0` where it is not said: of what they cost there is a row of their own. */
   readonly backups?: number
+  /** The program that it runs in; this process's own where it is not said. */
+  readonly node?: string
 }
 
-export async function startService({ migrations, database, backups = 0 }: ServiceOptions): Promise<Service> {
-  const server = await startServer(process.execPath, [MAIN], {
+export async function startService({
+  migrations,
+  database,
+  backups = 0,
+  node = process.execPath,
+}: ServiceOptions): Promise<Service> {
+  const server = await startServer(node, [MAIN], {
     DATABASE_URL: `sqlite:${database}`,
     MIGRATIONS_DIR: migrations,
     BACKUP_KEEP: String(backups),
