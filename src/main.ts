@@ -111,7 +111,8 @@ async function serve(config: Config): Promise<void> {
   const unready = (err: unknown) => log.warn({ err }, 'what may be needed could not be made ready')
   setTimeout(() => void makeReady().catch(unready), WARM_MS).unref()
   async function makeReady(): Promise<void> {
-    await status()
+    // A database that cannot be read yet is told to whoever asks.
+    await status().catch(() => {})
     engine.warm()
     await metrics.open()
   }

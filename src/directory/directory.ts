@@ -4,9 +4,9 @@ import { resolve } from 'node:path'
 import type { Directory, Problem } from '../core/migration.ts'
 import { type Content, contentOf, migrationOf, readModules } from './content.ts'
 import { inSlices, isRacy, readStamped, type Stamped, stampAll, stampOf } from './files.ts'
+import { stampOfFolder } from './folder.ts'
 import { type Entry, entryOf, isMeant, isModule, pair } from './names.ts'
 import { isSame } from './same.ts'
-import { FolderWatcher } from './watcher.ts'
 
 /** The migrations directory, read anew as often as it changes and no oftener. */
 export interface DirectoryReader {
@@ -29,15 +29,19 @@ interface Known {
   readonly content: Content | Problem
 }
 
+/** What is in the folder for as long as it has this stamp; `null` where that would not tell. */
+interface Listing {
+  readonly stamp: string | null
+  readonly files: readonly Dirent[]
+}
+
 /** Reads the directory `path`. Whatever is wrong with it is among the problems of what is read. */
 export function openDirectory(path: string): DirectoryReader {
   const folder = resolve(path)
   let known = new Map<string, Known>()
-  const watcher = new FolderWatcher(folder)
   /** What is made of `known`; `null` where that may be of more than one moment. */
   let made: Directory | null = null
-  /** The watcher hears whatever makes it another. */
-  let watched = false
+  let listed: Listing | null = null
   let shown: { directory: Directory; at: number } | null = null
   let running: Promise<Directory> | null = null
   let queued: Promise<Directory> | null = null
@@ -72,19 +76,15 @@ export function openDirectory(path: string): DirectoryReader {
   }
 
   async function readAll(): Promise<Directory> {
-    if (made !== null && watched && (await watcher.isQuiet())) return made
     for (let tries = 0; tries < TRIES; tries += 1) {
-      watcher.begin()
-      const before = await listing(folder, path)
+      const before = await listing()
       if ('code' in before) return sameAsShown({ migrations: [], problems: [before] })
       const { next, stamps, changed } = await update(before)
       const unchanged = !changed && next.size === known.size
       known = next
-      const plain = stamps.every((stamped) => stamped.plain)
-      watched = plain && [...known.values()].every(({ racy }) => !racy)
       if (unchanged && made !== null) return made
       made = null
-      if (changed && !(plain && (await watcher.isQuiet())) && !(await isStill(stamps))) continue
+      if (changed && !(await isStill(stamps))) continue
       made = sameAsShown(directoryOf(path, known))
       return made
     }
@@ -94,8 +94,19 @@ export function openDirectory(path: string): DirectoryReader {
 
   /** Whether the files are what they were when they were read. */
   async function isStill(stamps: readonly Stamped[]): Promise<boolean> {
-    const listed = await listing(folder, path)
-    return !('code' in listed) && sameFiles(stamps, await stampAll(folder, listed))
+    const now = await listing()
+    return !('code' in now) && sameFiles(stamps, await stampAll(folder, now))
+  }
+
+  /** The files that are meant for us, in the order of their names; or why the directory cannot be listed. */
+  async function listing(): Promise<readonly Dirent[] | Problem> {
+    try {
+      const stamp = stampOfFolder(folder)
+      if (listed === null || stamp === null || listed.stamp !== stamp) listed = { stamp, files: await list(folder) }
+      return listed.files
+    } catch (error) {
+      return unlisted(path, error as { code?: string })
+    }
   }
 
   /** Reads what is not known by its stamp. A file that was read again and is the same keeps its content, the same object. */
@@ -124,9 +135,10 @@ export function openDirectory(path: string): DirectoryReader {
     // What is not known is read at once, which tells its stamp as well.
     const still = old === undefined ? null : stampOf(folder, listed)
     if (old !== undefined && old.stamp === still?.stamp && !old.racy) return { stamped: still, fresh: old }
+    const now = Date.now()
     const { stamped, bytes } = readStamped(folder, listed)
     if (!Buffer.isBuffer(bytes)) return { stamped, fresh: wrong(stamped, bytes, old, stamped.problem === null) }
-    const racy = isRacy(stamped, Date.now())
+    const racy = isRacy(stamped, now)
     const content = old?.bytes?.equals(bytes) ? old.content : contentOf(entry, bytes, folder)
     return { stamped, fresh: { stamp: stamped.stamp, bytes: racy ? bytes : null, racy, content } }
   }
@@ -134,33 +146,32 @@ export function openDirectory(path: string): DirectoryReader {
   async function recent(): Promise<Directory> {
     const age = shown === null ? Number.POSITIVE_INFINITY : performance.now() - shown.at
     if (shown === null || age >= STALE_MS) return look()
-    if (age >= FRESH_MS && running === null) void begin()
+    // Whoever asks when it is too old looks for himself, and is told what was wrong.
+    if (age >= FRESH_MS && running === null) begin().catch(() => {})
     return shown.directory
   }
 
   return { look, recent }
 }
 
-/** The files that are meant for us, in the order of their names; or why the directory cannot be listed. */
-async function listing(folder: string, path: string): Promise<Dirent[] | Problem> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true })
-    // A folder is left alone, unless somebody could take it for a migration.
-    const files = entries.filter(
-      (entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)),
-    )
-    return files.sort((a, b) => (a.name < b.name ? -1 : 1))
-  } catch (error) {
-    const { code } = error as { code?: string }
-    const absent = code === 'ENOENT' || code === 'ENOTDIR'
-    const message = absent
-      ? `${path} is no directory; mount it there, or set MIGRATIONS_DIR`
-      : `${path} cannot be listed (${code}); mend its permissions`
-    return {
-      code: absent ? 'no-directory' : 'unreadable',
-      file: path,
-      message,
-    }
+async function list(folder: string): Promise<Dirent[]> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  // A folder is left alone, unless somebody could take it for a migration.
+  const files = entries.filter(
+    (entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)),
+  )
+  return files.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function unlisted(path: string, { code }: { readonly code?: string }): Problem {
+  const absent = code === 'ENOENT' || code === 'ENOTDIR'
+  const message = absent
+    ? `${path} is no directory; mount it there, or set MIGRATIONS_DIR`
+    : `${path} cannot be listed (${code}); mend its permissions`
+  return {
+    code: absent ? 'no-directory' : 'unreadable',
+    file: path,
+    message,
   }
 }
 

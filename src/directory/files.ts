@@ -19,7 +19,7 @@ const MOST_BYTES = 16 * 1024 * 1024
 /** After so much work on many files others get a turn, in milliseconds. */
 const SLICE_MS = 1
 /** A file that was changed so shortly before it was read may be changed again without a trace: the kernel's clock is coarse. */
-const RACY_MS = 50n
+export const RACY_MS = 50n
 
 /** The state of a file without its content: as long as `stamp` is the same, so is the content, unless it is racy. */
 export interface Stamped {
@@ -28,8 +28,6 @@ export interface Stamped {
   /** Milliseconds since the epoch. */
   readonly changedAt: bigint
   readonly problem: Problem | null
-  /** A regular file that has no other name: what becomes of it becomes of it here. */
-  readonly plain: boolean
 }
 
 /** The state of each file, without its bytes. */
@@ -107,22 +105,20 @@ export function stampOf(folder: string, entry: Dirent): Stamped {
   }
 }
 
-function stampedAs(entry: Dirent, found: BigIntStats): Stamped {
-  const file = entry.name
+function stampedAs({ name: file }: Dirent, found: BigIntStats): Stamped {
   if (!found.isFile()) return bad(notAFile(file))
   if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
-  const { dev, ino, size, mtimeNs, ctimeNs, nlink } = found
+  const { dev, ino, size, mtimeNs, ctimeNs } = found
   return {
     file,
     stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`,
     changedAt: ctimeNs / 1_000_000n,
     problem: null,
-    plain: entry.isFile() && nlink === 1n,
   }
 }
 
 function bad(problem: Problem): Stamped {
-  return { file: problem.file ?? '', stamp: problem.message, changedAt: 0n, problem, plain: false }
+  return { file: problem.file ?? '', stamp: problem.message, changedAt: 0n, problem }
 }
 
 function notAFile(file: string): Problem {

@@ -9,22 +9,30 @@ export interface SchemaObject {
 }
 
 /** What is the user's: neither ours, nor SQLite's own, nor the tables in which a virtual table keeps its content. */
-const USERS = `FROM main.sqlite_schema
-  WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(tbl_name) NOT IN (SELECT value FROM json_each(?))`
-
-function others(db: Database): string {
-  return JSON.stringify([...Object.keys(TABLES), ...shadowTables(db)])
+function users(db: Database): { readonly from: string; readonly values: readonly string[] } {
+  const values = [...Object.keys(TABLES), ...shadowTables(db)]
+  // No function that gives a table: one of the user's can have its name, and hides it.
+  const others = values.map(() => '?').join()
+  const from = `FROM main.sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND lower(tbl_name) NOT IN (${others})`
+  return { from, values }
 }
 
 /** The user's objects. */
 export function userObjects(db: Database): SchemaObject[] {
-  return db.prepare(`SELECT type, name, sql ${USERS}`).all(others(db)) as SchemaObject[]
+  const { from, values } = users(db)
+  return db.prepare(`SELECT type, name, sql ${from}`).all(...values) as SchemaObject[]
 }
 
 /** The same as text: a line of JSON for each, of its type and name and its SQL. SQLite writes it faster than it gives a thousand rows. */
 export function userObjectLines(db: Database): string {
-  const sql = `SELECT group_concat(json_array(type || ' ' || name, sql), char(10)) ${USERS}`
-  return (db.prepare(sql).pluck().get(others(db)) as string | null) ?? ''
+  const { from, values } = users(db)
+  const sql = `SELECT group_concat(json_array(type || ' ' || name, CAST(sql AS TEXT)), char(10)) ${from}`
+  return (
+    (db
+      .prepare(sql)
+      .pluck()
+      .get(...values) as string | null) ?? ''
+  )
 }
 
 const ORDER = ['table', 'index', 'view', 'trigger'] as const
