@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Directory, Problem } from '../core/migration.ts'
 import { type Content, contentOf, migrationOf, readModules } from './content.ts'
-import { inSlices, isRacy, readStamped, type Stamped, stampAll, stampOf } from './files.ts'
+import { haveStamps, inSlices, isRacy, readStamped, type Stamped, stampAll, stampOf } from './files.ts'
 import { stampOfFolder } from './folder.ts'
 import { type Entry, entryOf, isMeant, isModule, pair } from './names.ts'
 import { isSame } from './same.ts'
@@ -41,6 +41,8 @@ export function openDirectory(path: string): DirectoryReader {
   let known = new Map<string, Known>()
   /** What is made of `known`; `null` where that may be of more than one moment. */
   let made: Directory | null = null
+  /** The files that it was made of, none of which has to be read again unless it has another stamp. */
+  let settled: { readonly files: readonly Dirent[]; readonly stamps: readonly string[] } | null = null
   let listed: Listing | null = null
   let shown: { directory: Directory; at: number } | null = null
   let running: Promise<Directory> | null = null
@@ -79,9 +81,12 @@ export function openDirectory(path: string): DirectoryReader {
     for (let tries = 0; tries < TRIES; tries += 1) {
       const before = await listing()
       if ('code' in before) return sameAsShown({ migrations: [], problems: [before] })
+      if (made !== null && before === settled?.files && (await haveStamps(folder, before, settled.stamps))) return made
       const { next, stamps, changed } = await update(before)
       const unchanged = !changed && next.size === known.size
       known = next
+      const racy = [...known.values()].some((one) => one.racy)
+      settled = racy ? null : { files: before, stamps: stamps.map(({ stamp }) => stamp) }
       if (unchanged && made !== null) return made
       made = null
       if (changed && !(await isStill(stamps))) continue

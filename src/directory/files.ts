@@ -35,6 +35,21 @@ export async function stampAll(folder: string, files: readonly Dirent[]): Promis
   return await inSlices(files, (file) => stampOf(folder, file))
 }
 
+/** Whether all files still have these stamps, one for each. */
+export async function haveStamps(
+  folder: string,
+  files: readonly Dirent[],
+  stamps: readonly string[],
+): Promise<boolean> {
+  let same = true
+  let at = 0
+  await inSlices(files, (file) => {
+    same &&= stampOf(folder, file).stamp === stamps[at]
+    at += 1
+  })
+  return same
+}
+
 /**
  * What `make` makes of each, in slices, so that ten thousand files hold nobody up. It asks the file system without the thread
  * pool, whose turns cost more than a small file.
