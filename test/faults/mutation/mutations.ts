@@ -21,6 +21,7 @@ const SQL = 'test/faults-sql.test.ts'
 const LIBRARY = 'test/library.test.ts'
 const RUNS = 'test/runs.test.ts'
 const COMMIT = 'test/faults/commit.test.ts'
+const LOOK = 'test/look.test.ts'
 
 export const MUTATIONS: readonly Mutation[] = [
   one(
@@ -241,5 +242,17 @@ export const MUTATIONS: readonly Mutation[] = [
     'http/close.ts',
     ['Server.prototype.close.call(server,', 'server.close('],
     ['test/roll-out.test.ts', 'answers once more who keeps a connection'],
+  ),
+  one(
+    'a look asks for the stamp of each file',
+    'directory/files.ts',
+    ['same &&= stampOf(folder, file).stamp === stamps[at]', ''],
+    [LOOK, 'after each of three hundred changes|gets one later'],
+  ),
+  one(
+    'names are listed anew when the folder has changed',
+    'directory/directory.ts',
+    [' || listed.stamp !== stamp', ''],
+    [LOOK, 'after each of three hundred changes'],
   ),
 ]
