@@ -8,6 +8,8 @@ trap 'kill "$server" 2> /dev/null || true; wait; rm -rf "$folder"' EXIT
 
 # Starts schemad on a free port, and waits until it listens.
 start() {
+  # The shell may look into it before the server has begun it anew.
+  : > "$folder/log"
   MIGRATIONS_DIR=$folder/migrations DATABASE_URL=$folder/app.db PORT=0 node src/main.ts > "$folder/log" &
   server=$!
   until url=$(sed -n 's/.*listening on \(http[^"]*\)".*/\1/p' "$folder/log") && [ -n "$url" ]; do sleep 0.1; done
