@@ -61,12 +61,15 @@ async function serve(config: Config): Promise<void> {
       if (event.type === 'ended' && event.run.status === 'succeeded' && !event.run.rehearsal) startFailure = () => null
       metrics.hear(event)
       tell(event)
+      if (event.type !== 'ended' || event.run.rehearsal) return
+      reader.forget()
       // Whoever asks next finds the history read.
-      if (event.type === 'ended') setTimeout(() => void status().catch(() => {}), REREAD_MS).unref()
+      setTimeout(() => void status().catch(() => {}), REREAD_MS).unref()
     },
   })
   const recent = () => directory.recent()
-  const status = oncePerTurn(statusReader({ engine, recent, running: () => runs.running() }))
+  const reader = statusReader({ engine, recent, running: () => runs.running() })
+  const status = oncePerTurn(reader.read)
   let closing = false
   const app = await buildApp({
     engine,

@@ -67,17 +67,27 @@ export interface CurrentStatus {
   readonly stale: boolean
 }
 
-/**
- * Gives the status of now. While the database cannot be read, what was read last stands for it and is called stale. The
- * `status` is the same object for as long as neither the directory nor the database has changed.
- */
+/** The status, as often as it is asked for. */
+export interface StatusReader {
+  /**
+   * Gives the status of now. While the database cannot be read, what was read last stands for it and is called stale. The
+   * `status` is the same object for as long as neither the directory nor the database has changed.
+   */
+  read(): Promise<CurrentStatus>
+  /** What was read until now is known to be outdated, and stands for nothing any more. */
+  forget(): void
+}
+
 export function statusReader(options: {
   readonly engine: Engine
   readonly recent: () => Promise<Directory>
   readonly running: () => Promise<Running | null>
-}): () => Promise<CurrentStatus> {
+}): StatusReader {
   let known: { directory: Directory; history: History; status: Status } | null = null
-  return async () => {
+  let forgotten = 0
+
+  async function read(): Promise<CurrentStatus> {
+    const before = forgotten
     const directory = await options.recent()
     let stale = false
     const history = await options.engine.read('immediate').catch((error: unknown) => {
@@ -85,10 +95,18 @@ export function statusReader(options: {
       stale = true
       return known.history
     })
-    if (known?.directory !== directory || known.history !== history) {
-      known = { directory, history, status: statusOf(directory, history) }
-    }
-    return { status: known.status, running: await options.running(), stale }
+    const same = known?.directory === directory && known.history === history
+    const now = same && known !== null ? known : { directory, history, status: statusOf(directory, history) }
+    if (before === forgotten) known = now
+    return { status: now.status, running: await options.running(), stale }
+  }
+
+  return {
+    read,
+    forget: () => {
+      known = null
+      forgotten += 1
+    },
   }
 }
 
