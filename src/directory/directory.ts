@@ -1,11 +1,10 @@
 import type { Dirent } from 'node:fs'
-import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Directory, Problem } from '../core/migration.ts'
 import { type Content, contentOf, migrationOf, readModules } from './content.ts'
 import { haveStamps, inSlices, isRacy, readStamped, type Stamped, stampAll, stampOf } from './files.ts'
-import { stampOfFolder } from './folder.ts'
-import { type Entry, entryOf, isMeant, isModule, pair } from './names.ts'
+import { list, stampOfFolder, unlisted } from './folder.ts'
+import { type Entry, entryOf, isModule, pair } from './names.ts'
 import { isSame } from './same.ts'
 
 /** The migrations directory, read anew as often as it changes and no oftener. */
@@ -157,27 +156,6 @@ export function openDirectory(path: string): DirectoryReader {
   }
 
   return { look, recent }
-}
-
-async function list(folder: string): Promise<Dirent[]> {
-  const entries = await readdir(folder, { withFileTypes: true })
-  // A folder is left alone, unless somebody could take it for a migration.
-  const files = entries.filter(
-    (entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)),
-  )
-  return files.sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-function unlisted(path: string, { code }: { readonly code?: string }): Problem {
-  const absent = code === 'ENOENT' || code === 'ENOTDIR'
-  const message = absent
-    ? `${path} is no directory; mount it there, or set MIGRATIONS_DIR`
-    : `${path} cannot be listed (${code}); mend its permissions`
-  return {
-    code: absent ? 'no-directory' : 'unreadable',
-    file: path,
-    message,
-  }
 }
 
 function sameFiles(before: readonly Stamped[], after: readonly Stamped[]): boolean {

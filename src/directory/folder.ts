@@ -1,5 +1,8 @@
-import { statfsSync, statSync } from 'node:fs'
+import { type Dirent, statfsSync, statSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import type { Problem } from '../core/migration.ts'
 import { RACY_MS } from './files.ts'
+import { entryOf, isMeant } from './names.ts'
 
 /** File systems that give a folder another time whenever a name in it comes or goes: ext4, XFS, Btrfs, tmpfs, overlayfs, ZFS, F2FS and bcachefs (statfs(2)). */
 const TIMED = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1, 0xf2f52010, 0xca451a4e])
@@ -13,4 +16,27 @@ export function stampOfFolder(folder: string): string | null {
   const { dev, ino, mtimeNs, ctimeNs } = statSync(folder, { bigint: true })
   if (BigInt(now) - ctimeNs / 1_000_000n < RACY_MS || !TIMED.has(statfsSync(folder).type)) return null
   return `${dev}:${ino}:${mtimeNs}:${ctimeNs}`
+}
+
+/** The files of a folder that are meant for us, in the order of their names. */
+export async function list(folder: string): Promise<Dirent[]> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  // A folder is left alone, unless somebody could take it for a migration.
+  const files = entries.filter(
+    (entry) => isMeant(entry.name) && !(entry.isDirectory() && 'code' in entryOf(entry.name)),
+  )
+  return files.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Why the folder `path` cannot be listed. */
+export function unlisted(path: string, { code }: { readonly code?: string }): Problem {
+  const absent = code === 'ENOENT' || code === 'ENOTDIR'
+  const message = absent
+    ? `${path} is no directory; mount it there, or set MIGRATIONS_DIR`
+    : `${path} cannot be listed (${code}); mend its permissions`
+  return {
+    code: absent ? 'no-directory' : 'unreadable',
+    file: path,
+    message,
+  }
 }
