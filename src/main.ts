@@ -5,11 +5,11 @@ import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import { v7 as newId } from 'uuid'
 import { type Config, ConfigError, listenError, packageVersion, readConfig } from './config.ts'
+import { oncePerTurn, statusReader } from './core/current-status.ts'
 import type { Engine } from './core/engine.ts'
 import type { MigrationError } from './core/errors.ts'
 import { migrateOnStart } from './core/on-start.ts'
 import { openRuns } from './core/runs.ts'
-import { oncePerTurn, statusReader } from './core/status.ts'
 import { openDirectory } from './directory/directory.ts'
 import { buildApp } from './http/app.ts'
 import { closeApp } from './http/close.ts'
@@ -20,7 +20,7 @@ import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
 const CLOSE_MS = 5_000
-/** How long after the start what may be needed is made ready, in milliseconds: the meters, the directory, and a runner. */
+/** How long after the start what may be needed is made ready, in milliseconds: the status, a runner, and the meters. */
 const WARM_MS = 100
 /** How long after a run the history is read anew, in milliseconds: not before the answer has been sent. */
 const REREAD_MS = 20

@@ -85,6 +85,19 @@ describe('what is known of a directory is what is there', () => {
     expect(await textsOf(directory)).toEqual(['SELECT 5;', FILES['1_b.up.sql'], 'SELECT 3;', 'SELECT 4;'])
   })
 
+  it('all of one moment, where files change while others are read', async () => {
+    const at = (id: number) => `${String(id).padStart(4, '0')}_a.up.sql`
+    const count = 2_000
+    const folder = folderWith(Object.fromEntries(Array.from({ length: count }, (_, id) => [at(id), 'SELECT 1;'])))
+    const directory = openDirectory(folder)
+    const looking = textsOf(directory)
+    // By now the first have been read, and the last have not.
+    await delay(5)
+    write(folder, { [at(0)]: 'SELECT 2;', [at(count - 1)]: 'SELECT 2;' })
+    const texts = await looking
+    expect([texts.length, texts[0], texts.at(-1)]).toEqual([count, 'SELECT 2;', 'SELECT 2;'])
+  })
+
   it('where the folder is made anew, with other files or with the same', async () => {
     const { folder, directory } = await atRest(FILES)
     for (const text of ['SELECT 1;', 'SELECT 2;']) {

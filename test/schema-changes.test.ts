@@ -40,7 +40,7 @@ describe('what lies between two schemas', () => {
       '__proto__',
       'ÄÖÜ',
       'line\u2028separator',
-      'sqlitx_1',
+      'sqlitely',
       ' ',
     ]
     const script = names

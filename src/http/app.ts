@@ -7,11 +7,11 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify'
+import type { CurrentStatus } from '../core/current-status.ts'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { Directory } from '../core/migration.ts'
 import type { Runs } from '../core/runs.ts'
-import type { CurrentStatus } from '../core/status.ts'
 import { type AuthOptions, guardRequests } from './auth.ts'
 import { backupRoutes } from './backups.ts'
 import { refuseBodies } from './body.ts'

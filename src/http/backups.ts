@@ -2,10 +2,11 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
 import type { Runs } from '../core/runs.ts'
+import { answer } from './answer.ts'
 import { accepted, answerRun, number, preferHeader, runRequest } from './change.ts'
 import { notModified } from './etag.ts'
 import { problems, READ_REFUSALS, RUN_REFUSALS } from './refusals.ts'
-import { answer, Backups, integer, Run as RunSchema } from './schemas.ts'
+import { Backups, integer, Run as RunSchema } from './schemas.ts'
 
 interface Restore {
   readonly Params: { readonly name: string }

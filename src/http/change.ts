@@ -7,9 +7,10 @@ import type { Request } from '../core/plan.ts'
 import type { RunRequest } from '../core/run.ts'
 import type { Runs } from '../core/runs.ts'
 import { preferred } from './accept.ts'
+import { answer } from './answer.ts'
 import type { ExampleName } from './examples.ts'
 import { preferencesOf } from './prefer.ts'
-import { answer, Run as RunSchema } from './schemas.ts'
+import { Run as RunSchema } from './schemas.ts'
 import { vary } from './vary.ts'
 
 const MOST_WAIT = 3600

@@ -3,11 +3,12 @@ import { Type } from 'typebox'
 import { MigrationError } from '../core/errors.ts'
 import type { Request } from '../core/plan.ts'
 import type { Runs } from '../core/runs.ts'
+import { answer } from './answer.ts'
 import { accepted, answerRun, number, preferHeader, runRequest } from './change.ts'
 import type { ExampleName } from './examples.ts'
 import type { ProblemExampleName } from './problem-list.ts'
 import { PLAN_REFUSALS, problems, RUN_REFUSALS } from './refusals.ts'
-import { answer, flag, integer, Run as RunSchema, requiredInteger } from './schemas.ts'
+import { flag, integer, Run as RunSchema, requiredInteger } from './schemas.ts'
 
 interface Query {
   readonly target?: string

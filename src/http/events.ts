@@ -3,9 +3,9 @@ import { Type } from 'typebox'
 import type { RunStatus } from '../core/migration.ts'
 import type { Runs } from '../core/runs.ts'
 import type { Progress } from '../core/watch.ts'
+import { answer } from './answer.ts'
 import { EventStream } from './event-stream.ts'
 import { problems, READ_REFUSALS } from './refusals.ts'
-import { answer } from './schemas.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

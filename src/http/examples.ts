@@ -1,6 +1,7 @@
+import type { CurrentStatus } from '../core/current-status.ts'
 import { ERROR_CODES } from '../core/errors.ts'
 import type { Run } from '../core/migration.ts'
-import type { CurrentStatus, MigrationStatus } from '../core/status.ts'
+import type { MigrationStatus } from '../core/status.ts'
 import {
   asQueued,
   BASELINED,

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import { answer } from './answer.ts'
 import { notModified } from './etag.ts'
 import { OPEN_REFUSALS, problems } from './refusals.ts'
-import { answer } from './schemas.ts'
 
 /** Where everything is. */
 export const LINKS = {

@@ -1,8 +1,8 @@
 // The client of Prometheus, which is loaded a moment after the start: nobody asks for it before.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { CurrentStatus } from '../core/current-status.ts'
 import { RUN_KINDS, type Run } from '../core/migration.ts'
 import type { RunEvent } from '../core/runs.ts'
-import type { CurrentStatus } from '../core/status.ts'
 
 /** What is counted, for Prometheus. Durations are in seconds, times in seconds since 1970. */
 export interface Meters {

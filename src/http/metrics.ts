@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import type { CurrentStatus } from '../core/current-status.ts'
 import type { Run } from '../core/migration.ts'
 import type { RunEvent } from '../core/runs.ts'
-import type { CurrentStatus } from '../core/status.ts'
+import { answer } from './answer.ts'
 import type { Meters } from './meters.ts'
 import { OPEN_REFUSALS, problems } from './refusals.ts'
-import { answer } from './schemas.ts'
 
 /** What is counted, from the first moment on, also before the meters are there. */
 export interface Metrics extends Pick<Meters, 'hear' | 'observe'> {

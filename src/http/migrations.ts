@@ -1,13 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { CurrentStatus } from '../core/current-status.ts'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import type { Directory } from '../core/migration.ts'
-import { type CurrentStatus, MIGRATION_STATES, type MigrationState, type MigrationStatus } from '../core/status.ts'
+import { MIGRATION_STATES, type MigrationState, type MigrationStatus } from '../core/status.ts'
 import { preferred } from './accept.ts'
+import { answer } from './answer.ts'
 import { notModified, tagOf } from './etag.ts'
 import { problems, READ_REFUSALS } from './refusals.ts'
-import { answer, MigrationSource, Migrations } from './schemas.ts'
+import { MigrationSource, Migrations } from './schemas.ts'
 import { vary } from './vary.ts'
 
 export interface MigrationRoutes {

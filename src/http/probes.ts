@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import type { CurrentStatus } from '../core/current-status.ts'
 import type { Engine } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
-import type { CurrentStatus } from '../core/status.ts'
+import { answer } from './answer.ts'
 import { problems } from './refusals.ts'
-import { answer } from './schemas.ts'
 
 export interface ProbeRoutes {
   readonly engine: Engine

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../core/errors.ts'
+import { exampleRefs, ref } from './answer.ts'
 import { PROBLEMS, type ProblemExampleName } from './problem-list.ts'
-import { exampleRefs, Problem, ref } from './schemas.ts'
+import { Problem } from './schemas.ts'
 
 /** By what every operation may be refused that takes no token, and is no probe. */
 export const OPEN_REFUSALS = ['invalid-request.parameter', 'forbidden-host'] as const satisfies ProblemExampleName[]

@@ -2,10 +2,11 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { MigrationError } from '../core/errors.ts'
 import type { Runs } from '../core/runs.ts'
+import { answer } from './answer.ts'
 import { number } from './change.ts'
 import { notModified } from './etag.ts'
 import { problems, READ_REFUSALS } from './refusals.ts'
-import { answer, integer, RunList, Run as RunSchema } from './schemas.ts'
+import { integer, RunList, Run as RunSchema } from './schemas.ts'
 
 const MOST_RUNS = 100
 const RUNS = 20

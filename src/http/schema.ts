@@ -3,9 +3,9 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Engine } from '../core/engine.ts'
 import { preferred } from './accept.ts'
+import { answer } from './answer.ts'
 import { notModified } from './etag.ts'
 import { problems, READ_REFUSALS } from './refusals.ts'
-import { answer } from './schemas.ts'
 import { vary } from './vary.ts'
 
 const schema = {

@@ -2,13 +2,11 @@ import { type Static, type TSchema, Type } from 'typebox'
 import { ERROR_CODES } from '../core/errors.ts'
 import { PROBLEM_CODES, RUN_KINDS, RUN_STATUSES } from '../core/migration.ts'
 import { MIGRATION_STATES, STATES } from '../core/status.ts'
-import type { ExampleName } from './examples.ts'
+import { ref } from './answer.ts'
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const words = <T extends readonly string[]>(all: T) => Type.Unsafe<T[number]>({ type: 'string', enum: [...all] })
 const time = Type.String({ format: 'date-time' })
-/** A schema of `SHARED`, by its name. */
-export const ref = <T extends TSchema>(schema: T) => Type.Unsafe<Static<T>>({ $ref: `${idOf(schema)}#` })
 
 /** The integers of a query. They stay strings for the validator: Ajv's coercion would take `0x10` and ` 3 `. */
 export const requiredInteger = (description: string) =>
@@ -232,24 +230,3 @@ export const SHARED = [
   Running,
   Step,
 ] as const
-
-function idOf(schema: TSchema): string {
-  return (schema as { $id?: string }).$id ?? ''
-}
-
-/** An answer of one media type or several, each with its examples. */
-export function answer(
-  description: string,
-  content: Record<string, readonly [TSchema, ExampleName, ...ExampleName[]]>,
-) {
-  const media = Object.entries(content).map(([type, [schema, ...examples]]) => [
-    type,
-    { schema: idOf(schema) ? ref(schema) : schema, examples: exampleRefs(examples) },
-  ])
-  return { description, content: Object.fromEntries(media) }
-}
-
-/** Examples of the document, by their names. */
-export function exampleRefs(names: readonly string[]) {
-  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/examples/${name}` }]))
-}

@@ -27,12 +27,8 @@ export function userObjects(db: Database): SchemaObject[] {
 export function userObjectLines(db: Database): string {
   const { from, values } = users(db)
   const sql = `SELECT group_concat(json_array(type || ' ' || name, CAST(sql AS TEXT)), char(10)) ${from}`
-  return (
-    (db
-      .prepare(sql)
-      .pluck()
-      .get(...values) as string | null) ?? ''
-  )
+  const lines = db.prepare(sql).pluck()
+  return (lines.get(...values) as string | null) ?? ''
 }
 
 const ORDER = ['table', 'index', 'view', 'trigger'] as const

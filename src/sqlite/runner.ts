@@ -31,7 +31,6 @@ delete process.send
 const progress = new Progress()
 const telling = new Telling(say, progress)
 let watched = false
-prepare()
 // Ctrl-C and some supervisors signal every process of the group; how long a run may go on is the server's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // The parent has ended while this process was idle; a busy one is ended by the watchdog.
@@ -40,6 +39,8 @@ process.on('message', (message: ToRunner) => {
   watch()
   void answer(message)
 })
+
+prepare()
 
 /** Loads what would else be loaded when the claim is there: SQLite's library, and Node's clocks. */
 function prepare(): void {

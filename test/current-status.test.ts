@@ -1,0 +1,69 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { oncePerTurn, statusReader } from '../src/core/current-status.ts'
+import type { Engine } from '../src/core/engine.ts'
+import { openDirectory } from '../src/directory/directory.ts'
+import { sqliteEngine } from '../src/sqlite/engine.ts'
+import { CATS, folderWith, temporaryFolder } from './support/folder.ts'
+
+const engines: Engine[] = []
+
+afterEach(async () => {
+  for (const engine of engines.splice(0)) await engine.close()
+})
+
+/** A reader over a real directory, and a file that is no database until it is one. */
+function readerOver(file: string) {
+  const options = { lockTimeoutMs: 0, runTimeoutMs: 60_000, backupDir: null, backupKeep: 0, environment: {} }
+  const engine = sqliteEngine({ file, ...options })
+  engines.push(engine)
+  const directory = openDirectory(folderWith(CATS))
+  return statusReader({ engine, recent: () => directory.recent(), running: async () => null })
+}
+
+describe('the status', () => {
+  it('is the same object until something changes, and is called stale while the database cannot be read', async () => {
+    const file = join(temporaryFolder(), 'app.db')
+    const reader = readerOver(file)
+    const first = await reader.read()
+    expect(first).toMatchObject({ stale: false, status: { current: null, pending: 3 } })
+    expect((await reader.read()).status).toBe(first.status)
+    writeFileSync(file, 'no database')
+    const stale = await reader.read()
+    expect(stale.stale).toBe(true)
+    expect(stale.status).toBe(first.status)
+    rmSync(file)
+    expect((await reader.read()).stale).toBe(false)
+  })
+
+  it('does not stand for anything once it is known to be outdated, not even where it was being read', async () => {
+    const file = join(temporaryFolder(), 'app.db')
+    const reader = readerOver(file)
+    await reader.read()
+    const late = reader.read()
+    reader.forget()
+    await late
+    writeFileSync(file, 'no database')
+    await expect(reader.read()).rejects.toMatchObject({ code: 'database-unavailable' })
+  })
+})
+
+describe('what is asked once per turn', () => {
+  it('is asked when all who ask in a turn have asked, and anew in the next', async () => {
+    let asked = 0
+    const ask = oncePerTurn(async () => ++asked)
+    const together = [ask(), ask()]
+    expect(asked).toBe(0)
+    expect(await Promise.all(together)).toEqual([1, 1])
+    expect(await ask()).toBe(2)
+  })
+
+  it('fails for all who ask in a turn, and for nobody after it', async () => {
+    let fails = true
+    const ask = oncePerTurn(() => (fails ? Promise.reject(new Error('once')) : Promise.resolve('well')))
+    expect(await Promise.allSettled([ask(), ask()])).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }])
+    fails = false
+    expect(await ask()).toBe('well')
+  })
+})
