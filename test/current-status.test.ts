@@ -3,6 +3,10 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { oncePerTurn, statusReader } from '../src/core/current-status.ts'
 import type { Engine } from '../src/core/engine.ts'
+import { MigrationError } from '../src/core/errors.ts'
+import type { Run } from '../src/core/migration.ts'
+import { mayHaveChanged, reportOf } from '../src/core/outcome.ts'
+import { draftRun } from '../src/core/run.ts'
 import { openDirectory } from '../src/directory/directory.ts'
 import { sqliteEngine } from '../src/sqlite/engine.ts'
 import { CATS, folderWith, temporaryFolder } from './support/folder.ts'
@@ -46,6 +50,45 @@ describe('the status', () => {
     await late
     writeFileSync(file, 'no database')
     await expect(reader.read()).rejects.toMatchObject({ code: 'database-unavailable' })
+  })
+})
+
+describe('a run', () => {
+  const asked = { kind: 'migrate', target: null, from: null, atomic: false } as const
+  const error = new MigrationError('insufficient-storage', 'the disk is full').toJSON()
+  const step = { id: 1, name: 'cats', direction: 'up' } as const
+  const failed: Run = {
+    ...draftRun(
+      {
+        request: asked,
+        manner: 'earnest',
+        waitMs: 0,
+        actor: 'somebody',
+        begunAs: 'admin',
+        requestId: 'r',
+        client: new AbortController().signal,
+      },
+      'id',
+      new Date(0),
+    ),
+    status: 'failed',
+    steps: [reportOf({ ...step, id: 0 }, 'failed'), reportOf(step)],
+    error,
+  }
+
+  it('that has told that it failed and did nothing leaves standing what was read before it', () => {
+    expect(mayHaveChanged(failed)).toBe(false)
+  })
+
+  it.each<[string, Partial<Run>]>([
+    ['ended well', { status: 'succeeded', error: null }],
+    ['was interrupted', { status: 'interrupted' }],
+    ['had done a step', { steps: [reportOf({ ...step, id: 0 }, 'done'), reportOf(step, 'failed')] }],
+    ['restored a backup', { kind: 'restore', steps: [] }],
+    ['died', { error: { ...error, code: 'runner-crashed' } }],
+    ['may have undone more than it tells', { kind: 'rollback', error: { ...error, code: 'rollback-incomplete' } }],
+  ])('that %s outdates it', (_, how) => {
+    expect(mayHaveChanged({ ...failed, ...how })).toBe(true)
   })
 })
 

@@ -1,5 +1,5 @@
 import { type ErrorCode, MigrationError } from './errors.ts'
-import type { RunKind, RunStatus, Step, StepReport } from './migration.ts'
+import type { Run, RunKind, RunStatus, Step, StepReport } from './migration.ts'
 
 /** A report of `step` as far as nothing is known of it but its status. */
 export function reportOf(
@@ -29,6 +29,15 @@ function placeOf(reports: readonly StepReport[], wanted: number): number {
 /** Whether a step of the run is in the database. */
 export function hasHappened({ status }: StepReport): boolean {
   return status === 'done' || status === 'recorded'
+}
+
+/** Failures after which nobody is certain of what has happened but who can read it. */
+const UNCERTAIN: ReadonlySet<ErrorCode> = new Set(['runner-crashed', 'rollback-incomplete'])
+
+/** Whether what was read of the migrations before `run` may be outdated by it: not where it has told that it failed and did nothing. */
+export function mayHaveChanged({ kind, status, steps, error }: Run): boolean {
+  if (status !== 'failed' || kind === 'restore' || error === null) return true
+  return steps.some(hasHappened) || UNCERTAIN.has(error.code)
 }
 
 /** The current id that the last of `steps` which happened has left, `from` being the one before. */
