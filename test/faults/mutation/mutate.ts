@@ -87,7 +87,8 @@ function survives(tree: string, { mechanism, edits, test, titles }: Mutation): b
 function run(tree: string, file: string, titles: string, retries = 0): Ends {
   const report = join(tree, 'report.json')
   rmSync(report, { force: true })
-  const config = join(tree, file.includes('/faults/') ? 'test/faults.config.ts' : 'test/vitest.config.ts')
+  const suite = /^test\/(long|faults)\//.exec(file)?.[1] ?? 'vitest'
+  const config = join(tree, `test/${suite}.config.ts`)
   const vitest = join(tree, 'node_modules', 'vitest', 'vitest.mjs')
   const words = [
     'run',

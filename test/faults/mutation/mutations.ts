@@ -17,9 +17,9 @@ function one(
   return { mechanism, edits: [{ file, find, replace }], test, titles }
 }
 
-const SQL = 'test/faults-sql.test.ts'
+const SQL = 'test/long/faults-sql.test.ts'
 const LIBRARY = 'test/library.test.ts'
-const RUNS = 'test/runs.test.ts'
+const RUNS = 'test/long/runs.test.ts'
 const COMMIT = 'test/faults/commit.test.ts'
 const LOOK = 'test/look.test.ts'
 
@@ -187,13 +187,13 @@ export const MUTATIONS: readonly Mutation[] = [
     'a restore overwrites nothing that was written since its backup',
     'sqlite/restore.ts',
     ['    refuseWritten(live, version)\n', ''],
-    ['test/restore.test.ts', 'that takes the write lock meanwhile'],
+    ['test/long/restore.test.ts', 'that takes the write lock meanwhile'],
   ),
   one(
     'a run that changed nothing takes its backup along',
     'sqlite/backup.ts',
     ['    removeBackup(place.folder, name, runId)\n', ''],
-    ['test/backups.test.ts', 'fault 35'],
+    ['test/long/backups.test.ts', 'fault 35'],
   ),
   one(
     'the name of a backup is on the disk before the first step',
@@ -205,7 +205,7 @@ export const MUTATIONS: readonly Mutation[] = [
     'an end that could not be recorded is recorded later',
     'sqlite/execute.ts',
     ['if (!recorded) complete(', 'if (false) complete('],
-    ['test/aftermath.test.ts', 'is recorded as it was told'],
+    ['test/long/aftermath.test.ts', 'is recorded as it was told'],
   ),
   one(
     'the record has the last word when a runner has died',
@@ -217,13 +217,13 @@ export const MUTATIONS: readonly Mutation[] = [
     'the watchdog tells the statement that keeps a runner busy',
     'sqlite/watchdog.ts',
     ['looks % 2 === 0 && (held[1] === 0 || heldBefore) ? untold() : null', 'null'],
-    ['test/events.test.ts', 'tells the statement that stays'],
+    ['test/long/events.test.ts', 'tells the statement that stays'],
   ),
   one(
     'the watchdog tells the steps that a busy runner holds back',
     'sqlite/watchdog.ts',
     ['if (steps !== null) write(', 'if (false) write('],
-    ['test/events.test.ts', 'tells the step that stays'],
+    ['test/long/events.test.ts', 'tells the step that stays'],
   ),
   one(
     'a run that was answered at once is found, whatever becomes of it',

@@ -4,9 +4,9 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
-import type { Run } from '../src/core/migration.ts'
-import { busy, CATS, ENDLESS, folderWith, temporaryFolder, write } from './support/folder.ts'
-import { childrenOf, computing, contentOf, isAlive, query, type Server, startServer, until } from './support/server.ts'
+import type { Run } from '../../src/core/migration.ts'
+import { busy, CATS, ENDLESS, folderWith, temporaryFolder, write } from '../support/folder.ts'
+import { childrenOf, computing, contentOf, isAlive, query, type Server, startServer, until } from '../support/server.ts'
 
 const require = createRequire(import.meta.url)
 

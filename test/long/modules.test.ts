@@ -1,9 +1,9 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { CATS, write } from './support/folder.ts'
-import { refused, sharedBase, withBase } from './support/refused.ts'
-import { query, startServer } from './support/server.ts'
+import { CATS, write } from '../support/folder.ts'
+import { refused, sharedBase, withBase } from '../support/refused.ts'
+import { query, startServer } from '../support/server.ts'
 
 const FILE = '0001_code.mjs'
 

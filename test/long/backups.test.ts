@@ -2,9 +2,9 @@ import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileS
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
-import type { Backup, Run } from '../src/core/migration.ts'
-import { CATS, ENDLESS, temporaryFolder, write } from './support/folder.ts'
-import { ask, contentOf, query, type Server, startServer, until } from './support/server.ts'
+import type { Backup, Run } from '../../src/core/migration.ts'
+import { CATS, ENDLESS, temporaryFolder, write } from '../support/folder.ts'
+import { ask, contentOf, query, type Server, startServer, until } from '../support/server.ts'
 
 async function backupsOf(server: Server): Promise<Backup[]> {
   return (await server.get('/backups')).body.backups as Backup[]

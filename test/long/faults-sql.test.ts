@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
-import { write } from './support/folder.ts'
-import { BASE, refused, sharedBase, withBase } from './support/refused.ts'
-import { query, startServer } from './support/server.ts'
+import { write } from '../support/folder.ts'
+import { BASE, refused, sharedBase, withBase } from '../support/refused.ts'
+import { query, startServer } from '../support/server.ts'
 
 describe('fault 1: an error in a statement', () => {
   const lead = `-- a comment; with a semicolon

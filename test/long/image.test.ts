@@ -5,10 +5,10 @@ import { createInterface } from 'node:readline'
 import { gzipSync } from 'node:zlib'
 import { validate } from 'dockerfile-utils'
 import { expect, it, onTestFinished } from 'vitest'
-import { temporaryFolder } from './support/folder.ts'
-import { ask, freePort } from './support/server.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { ask, freePort } from '../support/server.ts'
 
-const ROOT = new URL('..', import.meta.url).pathname
+const ROOT = new URL('../..', import.meta.url).pathname
 const DOCKERFILE = readFileSync(join(ROOT, 'Dockerfile'), 'utf8')
 
 /** The instructions of the Dockerfile, continued lines joined. */

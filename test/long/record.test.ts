@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { Run } from '../src/core/migration.ts'
-import { busy, CATS, ENDLESS, write } from './support/folder.ts'
-import { childrenOf, isAlive, query, type Server, startServer, until } from './support/server.ts'
+import type { Run } from '../../src/core/migration.ts'
+import { busy, CATS, ENDLESS, write } from '../support/folder.ts'
+import { childrenOf, isAlive, query, type Server, startServer, until } from '../support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
 

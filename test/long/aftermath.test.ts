@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { expect, it } from 'vitest'
-import type { Run } from '../src/core/migration.ts'
-import { CATS, ENDLESS, write } from './support/folder.ts'
-import { type Answer, ask, isAlive, query, type Server, startServer, startWriter, until } from './support/server.ts'
+import type { Run } from '../../src/core/migration.ts'
+import { CATS, ENDLESS, write } from '../support/folder.ts'
+import { type Answer, ask, isAlive, query, type Server, startServer, startWriter, until } from '../support/server.ts'
 
 /** Begins a transaction of the application, which waits for its turn. */
 function hold(db: Database): void {

@@ -13,9 +13,9 @@ import {
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
-import type { Backup, Run } from '../src/core/migration.ts'
-import { CATS, temporaryFolder, write } from './support/folder.ts'
-import { ask, contentOf, query, type Server, startServer, startWriter } from './support/server.ts'
+import type { Backup, Run } from '../../src/core/migration.ts'
+import { CATS, temporaryFolder, write } from '../support/folder.ts'
+import { ask, contentOf, query, type Server, startServer, startWriter } from '../support/server.ts'
 
 async function migrate(server: Server, query = ''): Promise<Run> {
   const { status, body } = await server.post(`/migrate${query}`)

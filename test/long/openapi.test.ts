@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { expect, it } from 'vitest'
-import { ERROR_CODES } from '../src/core/errors.ts'
-import { PROBLEMS } from '../src/http/problem-list.ts'
-import { codesOf, DOCUMENT, FILE, type Media, misfit, type Operation, pointer } from './support/described.ts'
-import { CATS, ENDLESS, write } from './support/folder.ts'
-import { ask as request, startServer } from './support/server.ts'
+import { ERROR_CODES } from '../../src/core/errors.ts'
+import { PROBLEMS } from '../../src/http/problem-list.ts'
+import { codesOf, DOCUMENT, FILE, type Media, misfit, type Operation, pointer } from '../support/described.ts'
+import { CATS, ENDLESS, write } from '../support/folder.ts'
+import { ask as request, startServer } from '../support/server.ts'
 
 it('serves the committed OpenAPI document', async () => {
   const server = await startServer({ files: CATS })

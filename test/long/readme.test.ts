@@ -2,10 +2,10 @@ import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { temporaryFolder } from './support/folder.ts'
-import { freePort, until } from './support/server.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { freePort, until } from '../support/server.ts'
 
-const ROOT = new URL('..', import.meta.url).pathname
+const ROOT = new URL('../..', import.meta.url).pathname
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
 
 interface Block {
@@ -107,6 +107,7 @@ it('what the README sets up with is what a fresh machine is asked to do', () => 
   expect(setUps.map(({ text }) => text)).toEqual(['npm ci && npm start\n', 'npm ci && npm test\n'])
   const ci = readFileSync(join(ROOT, '.ci/run'), 'utf8').split('\n')
   expect(ci).toEqual(expect.arrayContaining(['npm ci', expect.stringMatching(/^npm test /)]))
+  for (const suite of ['long', 'faults']) expect(ci).toContainEqual(expect.stringMatching(`^npm run test:${suite} `))
 })
 
 it('the map of the README names every file of src, and no other', () => {

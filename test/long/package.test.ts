@@ -3,10 +3,10 @@ import { cpSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { CATS, temporaryFolder, write } from './support/folder.ts'
-import { ask } from './support/server.ts'
+import { CATS, temporaryFolder, write } from '../support/folder.ts'
+import { ask } from '../support/server.ts'
 
-const ROOT = new URL('..', import.meta.url).pathname
+const ROOT = new URL('../..', import.meta.url).pathname
 const BIN = join(ROOT, 'node_modules/.bin')
 /** The types that index.d.ts leads to. */
 const TYPES = [

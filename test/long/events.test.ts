@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { listen } from './support/events.ts'
-import { busy, CATS, ENDLESS } from './support/folder.ts'
-import { ask, type Server, startServer, until } from './support/server.ts'
+import { listen } from '../support/events.ts'
+import { busy, CATS, ENDLESS } from '../support/folder.ts'
+import { ask, type Server, startServer, until } from '../support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
 const NEVER = { ...FIRST, '0001_never.up.sql': ENDLESS }

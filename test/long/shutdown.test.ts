@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { busy, CATS, ENDLESS } from './support/folder.ts'
-import { isAlive, query, startServer, until } from './support/server.ts'
+import { busy, CATS, ENDLESS } from '../support/folder.ts'
+import { isAlive, query, startServer, until } from '../support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
 
