@@ -9,7 +9,6 @@ import { oncePerTurn, statusReader } from './core/current-status.ts'
 import type { Engine } from './core/engine.ts'
 import type { MigrationError } from './core/errors.ts'
 import { migrateOnStart } from './core/on-start.ts'
-import { mayHaveChanged } from './core/outcome.ts'
 import { openRuns } from './core/runs.ts'
 import { openDirectory } from './directory/directory.ts'
 import { buildApp } from './http/app.ts'
@@ -63,7 +62,7 @@ async function serve(config: Config): Promise<void> {
       metrics.hear(event)
       tell(event)
       if (event.type !== 'ended' || event.run.rehearsal) return
-      if (mayHaveChanged(event.run)) reader.forget()
+      reader.heard(event.run)
       // Whoever asks next finds the history read.
       setTimeout(() => void status().catch(() => {}), REREAD_MS).unref()
     },

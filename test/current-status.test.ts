@@ -5,7 +5,7 @@ import { oncePerTurn, statusReader } from '../src/core/current-status.ts'
 import type { Engine } from '../src/core/engine.ts'
 import { MigrationError } from '../src/core/errors.ts'
 import type { Run } from '../src/core/migration.ts'
-import { mayHaveChanged, reportOf } from '../src/core/outcome.ts'
+import { outdates, reportOf } from '../src/core/outcome.ts'
 import { draftRun } from '../src/core/run.ts'
 import { openDirectory } from '../src/directory/directory.ts'
 import { sqliteEngine } from '../src/sqlite/engine.ts'
@@ -26,6 +26,29 @@ function readerOver(file: string) {
   return statusReader({ engine, recent: () => directory.recent(), running: async () => null })
 }
 
+const asked = { kind: 'migrate', target: null, from: null, atomic: false } as const
+const error = new MigrationError('insufficient-storage', 'the disk is full').toJSON()
+const step = { id: 1, name: 'cats', direction: 'up' } as const
+/** A run that was refused by the storage, and has done nothing. */
+const failed: Run = {
+  ...draftRun(
+    {
+      request: asked,
+      manner: 'earnest',
+      waitMs: 0,
+      actor: 'somebody',
+      begunAs: 'admin',
+      requestId: 'r',
+      client: new AbortController().signal,
+    },
+    'id',
+    new Date(0),
+  ),
+  status: 'failed',
+  steps: [reportOf({ ...step, id: 0 }, 'failed'), reportOf(step)],
+  error,
+}
+
 describe('the status', () => {
   it('is the same object until something changes, and is called stale while the database cannot be read', async () => {
     const file = join(temporaryFolder(), 'app.db')
@@ -41,12 +64,21 @@ describe('the status', () => {
     expect((await reader.read()).stale).toBe(false)
   })
 
-  it('does not stand for anything once it is known to be outdated, not even where it was being read', async () => {
+  it('stands for what cannot be read where a run could do nothing', async () => {
+    const file = join(temporaryFolder(), 'app.db')
+    const reader = readerOver(file)
+    const before = await reader.read()
+    reader.heard(failed)
+    writeFileSync(file, 'no database')
+    expect(await reader.read()).toMatchObject({ stale: true, status: before.status })
+  })
+
+  it('does not stand for anything once it may be outdated, not even where it was being read', async () => {
     const file = join(temporaryFolder(), 'app.db')
     const reader = readerOver(file)
     await reader.read()
     const late = reader.read()
-    reader.forget()
+    reader.heard({ ...failed, status: 'succeeded', error: null })
     await late
     writeFileSync(file, 'no database')
     await expect(reader.read()).rejects.toMatchObject({ code: 'database-unavailable' })
@@ -54,41 +86,24 @@ describe('the status', () => {
 })
 
 describe('a run', () => {
-  const asked = { kind: 'migrate', target: null, from: null, atomic: false } as const
-  const error = new MigrationError('insufficient-storage', 'the disk is full').toJSON()
-  const step = { id: 1, name: 'cats', direction: 'up' } as const
-  const failed: Run = {
-    ...draftRun(
-      {
-        request: asked,
-        manner: 'earnest',
-        waitMs: 0,
-        actor: 'somebody',
-        begunAs: 'admin',
-        requestId: 'r',
-        client: new AbortController().signal,
-      },
-      'id',
-      new Date(0),
-    ),
-    status: 'failed',
-    steps: [reportOf({ ...step, id: 0 }, 'failed'), reportOf(step)],
-    error,
-  }
-
-  it('that has told that it failed and did nothing leaves standing what was read before it', () => {
-    expect(mayHaveChanged(failed)).toBe(false)
+  it('that the storage let do nothing leaves standing what was read before it', () => {
+    expect(outdates({ ...failed, from: 5 }, 5)).toBe(false)
+    expect(outdates({ ...failed, steps: [] }, 5)).toBe(false)
   })
 
   it.each<[string, Partial<Run>]>([
     ['ended well', { status: 'succeeded', error: null }],
     ['was interrupted', { status: 'interrupted' }],
     ['had done a step', { steps: [reportOf({ ...step, id: 0 }, 'done'), reportOf(step, 'failed')] }],
+    ['found a step done', { steps: [reportOf({ ...step, id: 0 }, 'skipped'), reportOf(step, 'failed')] }],
+    ['found another state', { from: 4 }],
     ['restored a backup', { kind: 'restore', steps: [] }],
     ['died', { error: { ...error, code: 'runner-crashed' } }],
+    ['ended nobody knows how', { error: { ...error, code: 'internal' } }],
+    ['ran what was forbidden', { error: { ...error, code: 'forbidden-statement' } }],
     ['may have undone more than it tells', { kind: 'rollback', error: { ...error, code: 'rollback-incomplete' } }],
   ])('that %s outdates it', (_, how) => {
-    expect(mayHaveChanged({ ...failed, ...how })).toBe(true)
+    expect(outdates({ ...failed, from: 5, ...how }, 5)).toBe(true)
   })
 })
 

@@ -136,6 +136,25 @@ describe('fault 37: a hostile or mistaken request', () => {
   })
 })
 
+it('the first requests of all, which come at once, are each judged for themselves', async () => {
+  const server = await startServer({ files: CATS })
+  const paths = ['target=x', 'dryRun=true&target=1', 'wait=3601', 'dryRun=true', 'atomic=perhaps', 'nothing=1']
+  const answers = await Promise.all(paths.map((query) => server.post(`/migrate?${query}`)))
+  expect(answers.map(({ status, body }) => body.detail ?? status)).toEqual([
+    'target must be a whole number, plainly written',
+    200,
+    'wait is 3601; it goes from 0 to 3600 seconds',
+    200,
+    'atomic must be one of true, false',
+    'unknown parameter nothing; look it up in /openapi.json',
+  ])
+  const again = await Promise.all(paths.map((query) => server.post(`/migrate?${query}`)))
+  expect(again.map(({ status, body }) => body.detail ?? status)).toEqual(
+    answers.map(({ status, body }) => body.detail ?? status),
+  )
+  expect((await server.get('/runs')).body.runs).toEqual([])
+})
+
 describe('fault 38: who may', () => {
   const env = { READ_TOKEN: `dash:${READ}`, MIGRATE_TOKEN: MIGRATE, ADMIN_TOKEN: `alice:${ADMIN}` }
 

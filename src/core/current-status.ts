@@ -1,7 +1,8 @@
 import type { Engine } from './engine.ts'
 import { MigrationError } from './errors.ts'
 import type { History } from './history.ts'
-import type { Directory, Running } from './migration.ts'
+import type { Directory, Run, Running } from './migration.ts'
+import { outdates } from './outcome.ts'
 import { type Status, statusOf } from './status.ts'
 
 /** A status as it is told: with the run under way, and whether the database could not be read just now. */
@@ -18,8 +19,8 @@ export interface StatusReader {
    * `status` is the same object for as long as neither the directory nor the database has changed.
    */
   read(): Promise<CurrentStatus>
-  /** What was read until now is known to be outdated, and stands for nothing any more. */
-  forget(): void
+  /** Hears of a run that has ended: what may be outdated by it stands for nothing any more. */
+  heard(run: Run): void
 }
 
 /** Reads the directory and the database for it. */
@@ -48,7 +49,8 @@ export function statusReader(options: {
 
   return {
     read,
-    forget: () => {
+    heard: (run) => {
+      if (known !== null && !outdates(run, known.status.current)) return
       known = null
       forgotten += 1
     },

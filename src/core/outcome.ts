@@ -31,13 +31,22 @@ export function hasHappened({ status }: StepReport): boolean {
   return status === 'done' || status === 'recorded'
 }
 
-/** Failures after which nobody is certain of what has happened but who can read it. */
-const UNCERTAIN: ReadonlySet<ErrorCode> = new Set(['runner-crashed', 'rollback-incomplete'])
+/** Failures that leave no doubt: the storage has refused what was to be done. */
+const OF_THE_STORAGE: ReadonlySet<ErrorCode> = new Set([
+  'insufficient-storage',
+  'database-unavailable',
+  'database-locked',
+])
 
-/** Whether what was read of the migrations before `run` may be outdated by it: not where it has told that it failed and did nothing. */
-export function mayHaveChanged({ kind, status, steps, error }: Run): boolean {
-  if (status !== 'failed' || kind === 'restore' || error === null) return true
-  return steps.some(hasHappened) || UNCERTAIN.has(error.code)
+/**
+ * Whether what was read of the migrations before `run` may be outdated after it, the id `current` among it. Not where the
+ * storage let it do nothing, and it found nothing else there: that may be all that can be told of a full disk.
+ */
+export function outdates({ kind, status, from, steps, error }: Run, current: number | null): boolean {
+  if (status !== 'failed' || kind === 'restore' || error === null || !OF_THE_STORAGE.has(error.code)) return true
+  // What was skipped somebody else had done.
+  if (steps.some((step) => hasHappened(step) || step.status === 'skipped')) return true
+  return steps.length > 0 && from !== current
 }
 
 /** The current id that the last of `steps` which happened has left, `from` being the one before. */

@@ -1,13 +1,16 @@
-import { createRequire } from 'node:module'
 import type { Ajv, ErrorObject, ValidateFunction } from 'ajv'
+import type { SafePromiseLike } from 'fastify'
 
-/** What a request is judged by: whether it fits, and what does not. */
+/**
+ * What a request is judged by: whether it fits, and in `errors` what does not. While its means are being loaded a promise, which
+ * is rejected with those.
+ */
 interface Judge {
-  (part: unknown): boolean
+  (part: unknown): boolean | SafePromiseLike<boolean>
   errors?: ErrorObject[] | null
 }
 
-const load = createRequire(import.meta.url)
+type Compile = (schema: Schema) => Promise<ValidateFunction>
 
 /**
  * Judges requests by their schemas, each of which is compiled when it is needed first: most queries are empty, and most
@@ -16,8 +19,10 @@ const load = createRequire(import.meta.url)
  */
 export function judges(): (route: { readonly schema: unknown }) => Judge {
   let compiler: Ajv | null = null
-  const compile = (schema: object): ValidateFunction => {
-    compiler ??= new (load('ajv') as typeof import('ajv')).Ajv({ addUsedSchema: false })
+  const compile = async (schema: Schema): Promise<ValidateFunction> => {
+    const { Ajv } = await import('ajv')
+    // The schemas are ours: that they are any is for the tests to say, and not worth a compiled schema of schemas here.
+    compiler ??= new Ajv({ addUsedSchema: false, validateSchema: false, meta: false })
     return compiler.compile(schema)
   }
   return ({ schema }) => judgeOf(schema as Schema, compile)
@@ -29,19 +34,30 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
-function judgeOf(schema: Schema, compile: (schema: Schema) => ValidateFunction): Judge {
+function judgeOf(schema: Schema, compile: Compile): Judge {
   // Headers are texts anyway.
   if (asksForTexts(schema)) return () => true
   const mayBeEmpty = schema.required === undefined || schema.required.length === 0
   let compiled: ValidateFunction | null = null
   const judge: Judge = (part) => {
     if (mayBeEmpty && isEmpty(part)) return true
-    compiled ??= compile(schema)
+    if (compiled === null) return first(part) as unknown as SafePromiseLike<boolean>
     const fits = compiled(part) as boolean
     judge.errors = compiled.errors ?? null
     return fits
   }
+  async function first(part: unknown): Promise<boolean> {
+    const fits = await compile(schema).catch((error: unknown) => Promise.reject(ours(error)))
+    compiled = fits
+    // Others may be judged before who asked hears of it: what is wrong goes with the answer.
+    return fits(part) ? true : Promise.reject(fits.errors)
+  }
   return judge
+}
+
+/** Fastify takes what a judge is rejected with for the client's fault, unless it says otherwise. */
+function ours(error: unknown): Error {
+  return Object.assign(error instanceof Error ? error : new Error(String(error)), { statusCode: 500 })
 }
 
 /** Whether a schema only describes texts that may be there or not, and says nothing of them. */

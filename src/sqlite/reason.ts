@@ -39,7 +39,10 @@ export function reasonOf(ended: Ended, end: AbortSignal): MigrationError {
 
 /** Two runners have died before they had the database. */
 export function neverBegan(): MigrationError {
-  return new MigrationError('runner-crashed', 'two runners have died before they began; look whether memory runs out')
+  return new MigrationError(
+    'runner-crashed',
+    'two runners have died before they began; look whether memory, processes or file descriptors run out',
+  )
 }
 
 /** Why nothing was begun. */

@@ -30,16 +30,10 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null
 }
 
-/** Forks a runner, which waits for its claim. */
+/** Forks a runner, which waits for its claim. One that the system has no room for is like one that died at once. */
 export function forkRunner(environment: Readonly<Record<string, string>>): RunnerProcess {
-  const entry = fileURLToPath(new URL(`./runner${extname(import.meta.url)}`, import.meta.url))
-  const child = fork(entry, [String(process.pid)], {
-    env: { ...environment },
-    execArgv: [],
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
-    // A process group of its own: a signal to the server's does not reach it, and one to its own reaches its children.
-    detached: true,
-  })
+  const child = begin(environment)
+  if (child === null) return STILLBORN
   const gone = endOf(child)
   const inbox = openInbox(child, gone)
   return {
@@ -57,9 +51,36 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
   }
 }
 
+/** Gives `null` where it cannot be begun, unless that is told later by an event. */
+function begin(environment: Readonly<Record<string, string>>): ChildProcess | null {
+  const entry = fileURLToPath(new URL(`./runner${extname(import.meta.url)}`, import.meta.url))
+  try {
+    return fork(entry, [String(process.pid)], {
+      env: { ...environment },
+      execArgv: [],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
+      // A process group of its own: a signal to the server's does not reach it, and one to its own reaches its children.
+      detached: true,
+    })
+  } catch {
+    return null
+  }
+}
+
+const NEVER_WAS: Ended = { type: 'ended', code: null, signal: null }
+
+const STILLBORN: RunnerProcess = {
+  say: () => {},
+  next: async () => NEVER_WAS,
+  onOutput: () => {},
+  kill: () => {},
+  gone: Promise.resolve(NEVER_WAS),
+  alive: false,
+}
+
 /** Gone and read out. Not `close`: that waits for whoever has inherited what the runner prints to. */
 async function endOf(child: ChildProcess): Promise<Ended> {
-  const failed = once(child, 'error').then((): Ended => ({ type: 'ended', code: null, signal: null }))
+  const failed = once(child, 'error').then(() => NEVER_WAS)
   const read = child.connected ? once(child, 'disconnect') : Promise.resolve()
   const exited = once(child, 'exit').then(async ([code, signal]): Promise<Ended> => {
     // What it has started must not outlive it.
@@ -111,7 +132,8 @@ function openInbox(child: ChildProcess, gone: Promise<Ended>): () => Promise<Fro
     wake?.()
   }
   child.on('message', (message) => put(message as FromRunner))
-  const statements = child.stdio[STATEMENTS_FD]
+  // Without a descriptor to spare there are none, and the error is told later.
+  const statements = (child.stdio as ChildProcess['stdio'] | undefined)?.[STATEMENTS_FD]
   if (statements instanceof Readable) {
     // A runner that is killed cuts it off, and what it was in the middle of is of no interest.
     statements.on('error', () => {})
