@@ -79,7 +79,7 @@ describe('the tarball', () => {
     const read = (file: string) => execFileSync('tar', ['xzOf', tarball, `package/dist/${file}`], { encoding: 'utf8' })
     for (const name of ['ajv', 'fast-deep-equal', 'fast-uri', 'json-schema-traverse', 'typebox'])
       expect(read('licenses.txt')).toMatch(
-        new RegExp(`^${name}\n\n.*(MIT License|Redistribution and use in source)`, 'ms'),
+        new RegExp(`^${name}\n\n[^]{0,400}?(MIT License|Redistribution and use in source)`, 'ms'),
       )
     // Nothing else is: what it imports is installed beside it.
     const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { dependencies: object }

@@ -67,7 +67,7 @@ async function begin(command: string, folder: string, port: number): Promise<voi
   })
 }
 
-/** Blocks whose commands are not for the example, but for what somebody else has: test/recipes.test.ts runs them. */
+/** Blocks whose commands are not for the example, but for what somebody else has: recipes.test.ts runs them. */
 const ELSEWHERE = /^# from /
 
 it('every command of the README does what the README shows', async () => {

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { Run } from '../src/core/migration.ts'
-import { type Placed, POSTING, SERVERS, WAITING } from './kubernetes/chapter.ts'
-import { prepare, run, TOKENS, triesAgain } from './kubernetes/kubelet.ts'
-import { type Files, write } from './support/folder.ts'
-import { freePort, query, type Server, type ServerOptions, startServer } from './support/server.ts'
+import type { Run } from '../../src/core/migration.ts'
+import { type Placed, POSTING, SERVERS, WAITING } from '../kubernetes/chapter.ts'
+import { prepare, run, TOKENS, triesAgain } from '../kubernetes/kubelet.ts'
+import { type Files, write } from '../support/folder.ts'
+import { freePort, query, type Server, type ServerOptions, startServer } from '../support/server.ts'
 
 const BROKEN: Files = { '0001_add_age.up.sql': 'ALTER TABLE dogs ADD COLUMN age INTEGER;\n' }
 

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { expect, it } from 'vitest'
-import { type Files, temporaryFolder, write } from './support/folder.ts'
-import { contentOf, startServer } from './support/server.ts'
+import { type Files, temporaryFolder, write } from '../support/folder.ts'
+import { contentOf, startServer } from '../support/server.ts'
 
-const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 
 /** The loop of the README that begins with `# from NAME`. */
 function loop(name: string): string {
