@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { judges } from '../src/http/validation.ts'
 import { CATS } from './support/folder.ts'
 import { raw, withHost } from './support/raw.ts'
 import { ask, shared, startServer } from './support/server.ts'
@@ -43,7 +44,7 @@ describe('fault 37: a hostile or mistaken request', () => {
     ['/migrate', { body: 'dryRun=true' }],
     ['/migrate', { body: '[]' }],
     ['/migrate', { body: 'x', headers: { 'content-type': 'no type at all' } }],
-    ['/migrate', () => ({ body: 'x'.repeat(2_000_000) })],
+    ['/migrate', () => ({ body: 'x'.repeat(20_000) })],
   ])('POST %s %j is refused, and nothing runs', async (path, given) => {
     const init = typeof given === 'function' ? given() : given
     const answer = await server().post(path, init)
@@ -153,6 +154,17 @@ it('the first requests of all, which come at once, are each judged for themselve
     answers.map(({ status, body }) => body.detail ?? status),
   )
   expect((await server.get('/runs')).body.runs).toEqual([])
+})
+
+it('what is wrong with one of the first requests is not taken for what is wrong with the next', async () => {
+  const judge = judges()({ schema: { type: 'object', properties: { steps: { type: 'string', pattern: '^[0-9]+$' } } } })
+  const all = await Promise.allSettled([judge({ steps: 'x' }), judge({ steps: '1' }), judge({ steps: ['1'] })])
+  expect(all).toMatchObject([
+    { status: 'rejected', reason: [{ keyword: 'pattern' }] },
+    { status: 'fulfilled', value: true },
+    { status: 'rejected', reason: [{ keyword: 'type' }] },
+  ])
+  expect([judge({ steps: 'x' }), judge.errors]).toMatchObject([false, [{ keyword: 'pattern' }]])
 })
 
 describe('fault 38: who may', () => {
