@@ -44,7 +44,7 @@ describe('fault 37: a hostile or mistaken request', () => {
     ['/migrate', { body: 'dryRun=true' }],
     ['/migrate', { body: '[]' }],
     ['/migrate', { body: 'x', headers: { 'content-type': 'no type at all' } }],
-    ['/migrate', () => ({ body: 'x'.repeat(20_000) })],
+    ['/migrate', () => ({ body: 'x'.repeat(2_000_000) })],
   ])('POST %s %j is refused, and nothing runs', async (path, given) => {
     const init = typeof given === 'function' ? given() : given
     const answer = await server().post(path, init)
@@ -106,6 +106,15 @@ describe('fault 37: a hostile or mistaken request', () => {
     }
   })
 
+  const TOO_LONG = 'POST /migrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
+
+  it('whose body is too long is answered while it comes, and the next one on the connection too', async () => {
+    const body = 'x'.repeat(2_000_000)
+    const next = 'GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+    const answer = await raw(server(), `${TOO_LONG}Content-Length: ${body.length}\r\n\r\n${body}${next}`)
+    expect(answer.match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 400', 'HTTP/1.1 200'])
+  })
+
   it.concurrent.each([
     ['that is no HTTP', 'HELLO\r\n\r\n'],
     ['with a URL of 20 kB', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`],
@@ -134,6 +143,17 @@ describe('fault 37: a hostile or mistaken request', () => {
     expect(answer).toMatch('application/problem+json')
     expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'invalid-request', status: 400 })
     expect((await server().get('/migrations')).body).toMatchObject({ current: null })
+  })
+
+  it.concurrent.each([
+    ['does not come', 'Content-Length: 2000000\r\n\r\n'],
+    ['stops coming', `Content-Length: 2000000\r\n\r\n${'x'.repeat(20_000)}`],
+    ['stops coming in chunks', `Transfer-Encoding: chunked\r\n\r\n4e20\r\n${'x'.repeat(20_000)}\r\n`],
+    ['becomes garbage', `Transfer-Encoding: chunked\r\n\r\n4e20\r\n${'x'.repeat(20_000)}\r\nzz\r\n`],
+  ])('whose body is too long and %s is answered once, and cut', async (_, text) => {
+    const answer = await raw(server(), TOO_LONG + text)
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400'])
+    expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'invalid-request', status: 400 })
   })
 })
 

@@ -24,7 +24,7 @@ import { logRequests } from './log.ts'
 import { type Metrics, metricsRoutes } from './metrics.ts'
 import { migrationRoutes } from './migrations.ts'
 import { probeRoutes } from './probes.ts'
-import { answerBareProblem, answerProblem } from './problem.ts'
+import { answerBareProblem, answerProblem, rememberAnswered } from './problem.ts'
 import { problemRoutes } from './problem-routes.ts'
 import { runRoutes } from './run-routes.ts'
 import { schemaRoutes } from './schema.ts'
@@ -135,9 +135,13 @@ function answerHeaders(app: FastifyInstance, closing: () => boolean): void {
     reply.header('X-Request-Id', request.id)
     done()
   })
-  // An idle keep-alive connection would hold up the close for as long as the client likes.
-  app.addHook('onSend', (_, reply, __, done) => {
+  app.addHook('onSend', ({ raw }, reply, _, done) => {
+    rememberAnswered(raw)
+    // An idle keep-alive connection would hold up the close for as long as the client likes.
     if (closing()) reply.header('Connection', 'close')
+    // Fastify closes after each refusal of a body, and who still writes it is reset before the refusal is read (RFC 9112,
+    // section 9.6). Kept open, what is left of the body is read and dropped, for as long as a request may take to arrive.
+    else reply.removeHeader('connection')
     done()
   })
 }

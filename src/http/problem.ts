@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asMigrationError, MigrationError } from '../core/errors.ts'
@@ -76,8 +76,19 @@ export function answerBareProblem(error: { readonly code?: string }, socket: Soc
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
-/** Whether another request is being answered on the connection: what is wrong with the next one is no answer to it. */
+/** Remembers that `request` has its answer, whatever of its body is still to come and may be wrong. */
+export function rememberAnswered(request: IncomingMessage): void {
+  ANSWERED.set(request.socket, request)
+}
+
+const ANSWERED = new WeakMap<Socket, IncomingMessage>()
+
+/**
+ * Whether the connection's request has its answer, or another one is being answered: what is wrong with the body that
+ * comes late, or with the next one, is no answer to it.
+ */
 function isAnswering(socket: Socket): boolean {
+  if (ANSWERED.get(socket)?.complete === false) return true
   const { _httpMessage: pending } = socket as { _httpMessage?: ServerResponse | null }
   return pending != null && (pending.headersSent || pending.req.complete)
 }
