@@ -141,7 +141,7 @@ function answerHeaders(app: FastifyInstance, closing: () => boolean): void {
     if (closing()) reply.header('Connection', 'close')
     // Fastify closes after each refusal of a body, and who still writes it is reset before the refusal is read (RFC 9112,
     // section 9.6). Kept open, what is left of the body is read and dropped, for as long as a request may take to arrive.
-    else reply.removeHeader('connection')
+    else if (reply.hasHeader('connection')) reply.removeHeader('connection')
     done()
   })
 }
