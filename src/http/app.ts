@@ -30,7 +30,7 @@ import { runRoutes } from './run-routes.ts'
 import { schemaRoutes } from './schema.ts'
 import { SECURITY_HEADERS, secureAnswers } from './security.ts'
 import { refuseUnknown } from './unknown.ts'
-import { judges } from './validation.ts'
+import { judges, NO_COMPILERS } from './validation.ts'
 
 export interface AppOptions extends AuthOptions {
   readonly engine: Engine
@@ -66,7 +66,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // A parameter that is too long is judged like any other that does not fit.
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MOST_PARAMETER },
     frameworkErrors: answerUnroutable,
-    schemaController: { compilersFactory: { buildValidator: none, buildSerializer: none } },
+    schemaController: NO_COMPILERS,
     // Fastify's own 503 is no problem document; the routes refuse by themselves while the process ends.
     return503OnClosing: false,
     clientErrorHandler: (error, socket) => answerBareProblem(error, socket, options.log),
@@ -115,11 +115,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   problemRoutes(app)
   await app.ready()
   return app
-}
-
-/** Stands where Fastify would load compilers of its own at the start, which is half of the time that it takes to load. */
-function none(): never {
-  throw new MigrationError('internal', 'a compiler of schemas was asked for, and ours are in its place')
 }
 
 function serialized(body: unknown): string {

@@ -13,6 +13,7 @@ import type { Role } from './auth.ts'
 import { EXAMPLES, linksExample, PROBLEM_EXAMPLES } from './examples.ts'
 import { SHARED } from './schemas.ts'
 import { DOCUMENTATION_CSP } from './security.ts'
+import { NO_COMPILERS } from './validation.ts'
 
 /** A route with all that its schema says. */
 export type DescribedRoute = RouteOptions & { readonly schema: FastifySchema }
@@ -22,7 +23,11 @@ export type DescribedRoute = RouteOptions & { readonly schema: FastifySchema }
  * serve.
  */
 export async function openDocumentation(routes: readonly DescribedRoute[], version: string): Promise<FastifyInstance> {
-  const app = Fastify({ exposeHeadRoutes: false, routerOptions: { ignoreTrailingSlash: true } })
+  const app = Fastify({
+    exposeHeadRoutes: false,
+    routerOptions: { ignoreTrailingSlash: true },
+    schemaController: NO_COMPILERS,
+  })
   // They describe; here nothing is validated or serialized by them.
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => (body) => `${JSON.stringify(body)}\n`)

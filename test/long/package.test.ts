@@ -32,7 +32,13 @@ function run(command: string, words: string[], cwd: string, path = `${BIN}:${pro
   const { status, stdout, stderr } = spawnSync(command, words, {
     cwd,
     encoding: 'utf8',
-    env: { PATH: path, HOME: process.env.HOME ?? '', NO_COLOR: '1' },
+    // Who is behind a proxy of his own reaches the registry with a certificate of its own.
+    env: {
+      PATH: path,
+      HOME: process.env.HOME ?? '',
+      NO_COLOR: '1',
+      NODE_EXTRA_CA_CERTS: process.env.NODE_EXTRA_CA_CERTS,
+    },
   })
   expect({ command, words, status, told: status === 0 ? '' : stdout + stderr }).toMatchObject({ status: 0, told: '' })
   return stdout
@@ -77,9 +83,9 @@ describe('the tarball', () => {
 
   it('has the license of each package that was taken in', () => {
     const read = (file: string) => execFileSync('tar', ['xzOf', tarball, `package/dist/${file}`], { encoding: 'utf8' })
-    for (const name of ['ajv', 'fast-deep-equal', 'fast-uri', 'json-schema-traverse', 'typebox'])
+    for (const name of ['ajv', 'fast-deep-equal', 'fast-uri', 'fastify', 'pino', 'prom-client', 'typebox'])
       expect(read('licenses.txt')).toMatch(
-        new RegExp(`^${name}\n\n[^]{0,400}?(MIT License|Redistribution and use in source)`, 'ms'),
+        new RegExp(`^${name}\n\n[^]{0,400}?(MIT License|MIT\\)|Apache License|Redistribution and use in source)`, 'ms'),
       )
     // Nothing else is: what it imports is installed beside it.
     const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { dependencies: object }
@@ -87,12 +93,12 @@ describe('the tarball', () => {
       [...read(file).matchAll(/^import .*?["']([^."'][^"']*)["'];$/gm)].map((match) => match[1] ?? ''),
     )
     const packages = imported.filter((name) => !name.startsWith('node:'))
-    expect(packages).toEqual(expect.arrayContaining(['fastify', 'better-sqlite3']))
+    expect(packages).toEqual(expect.arrayContaining(['better-sqlite3']))
     expect(Object.keys(dependencies)).toEqual(expect.arrayContaining(packages))
   })
 
   it('is small', () => {
-    expect(statSync(tarball).size).toBeLessThan(225_000)
+    expect(statSync(tarball).size).toBeLessThan(430_000)
   })
 
   it('has nothing that publint and are-the-types-wrong find', () => {
