@@ -21,7 +21,9 @@ import { examine } from './tables.ts'
 export class RecordReader {
   readonly #file: string
   #open: Open | null = null
-  #known: { version: unknown; history: History } | null = null
+  #known: { version: unknown; size: number; history: History } | null = null
+  /** Of the file when it was looked at last, in bytes. */
+  #size = 0
   /** It was seen just now that what is open is what it should be; whoever asks next need not look again. */
   #looked = false
 
@@ -33,7 +35,9 @@ export class RecordReader {
   isOf(path: string): boolean {
     this.#looked = false
     try {
-      if (this.#open === null || !isSame(this.#open, stat(this.#file))) return false
+      const found = stat(this.#file)
+      if (this.#open === null || !isSame(this.#open, found)) return false
+      this.#size = found?.size ?? 0
       this.#looked = path === this.#file || isSame(this.#open, stat(path))
     } catch {
       // It cannot be reached, which is told to whoever asks it something.
@@ -45,9 +49,11 @@ export class RecordReader {
   read(): History {
     return this.#asking((db, open) => {
       const version = open.version.get()
-      if (this.#known !== null && this.#known.version === version) return this.#known.history
+      // A file that was cut is no commit, and SQLite does not look at its size.
+      const known = this.#known !== null && this.#known.version === version && this.#size >= this.#known.size
+      if (known && this.#known !== null) return this.#known.history
       const history = db.transaction(() => historyOf(db))()
-      this.#known = { version, history }
+      this.#known = { version, size: this.#size, history }
       return history
     }, NOTHING)
   }
@@ -133,6 +139,7 @@ export class RecordReader {
     const found = stat(this.#file)
     if (this.#open !== null && !isSame(this.#open, found)) this.#forget()
     if (found === undefined) return null
+    this.#size = found.size
     if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
     this.#open ??= { ...openToAsk(this.#file), dev: found.dev, ino: found.ino }
     return this.#open
