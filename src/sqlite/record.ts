@@ -21,9 +21,7 @@ import { examine } from './tables.ts'
 export class RecordReader {
   readonly #file: string
   #open: Open | null = null
-  #known: { version: unknown; size: number; history: History } | null = null
-  /** Of the file when it was looked at last, in bytes. */
-  #size = 0
+  #known: { version: unknown; history: History } | null = null
   /** It was seen just now that what is open is what it should be; whoever asks next need not look again. */
   #looked = false
 
@@ -35,9 +33,7 @@ export class RecordReader {
   isOf(path: string): boolean {
     this.#looked = false
     try {
-      const found = stat(this.#file)
-      if (this.#open === null || !isSame(this.#open, found)) return false
-      this.#size = found?.size ?? 0
+      if (this.#open === null || !isSame(this.#open, stat(this.#file))) return false
       this.#looked = path === this.#file || isSame(this.#open, stat(path))
     } catch {
       // It cannot be reached, which is told to whoever asks it something.
@@ -49,11 +45,9 @@ export class RecordReader {
   read(): History {
     return this.#asking((db, open) => {
       const version = open.version.get()
-      // A file that was cut is no commit, and SQLite does not look at its size.
-      const known = this.#known !== null && this.#known.version === version && this.#size >= this.#known.size
-      if (known && this.#known !== null) return this.#known.history
+      if (this.#known !== null && this.#known.version === version) return this.#known.history
       const history = db.transaction(() => historyOf(db))()
-      this.#known = { version, size: this.#size, history }
+      this.#known = { version, history }
       return history
     }, NOTHING)
   }
@@ -139,9 +133,8 @@ export class RecordReader {
     const found = stat(this.#file)
     if (this.#open !== null && !isSame(this.#open, found)) this.#forget()
     if (found === undefined) return null
-    this.#size = found.size
     if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
-    this.#open ??= { ...openToAsk(this.#file), dev: found.dev, ino: found.ino }
+    this.#open ??= { ...openToAsk(this.#file), dev: found.dev, ino: found.ino, size: found.size }
     return this.#open
   }
 
@@ -152,8 +145,9 @@ export class RecordReader {
   }
 }
 
-function isSame({ dev, ino }: Open, found: Stats | undefined): boolean {
-  return found?.ino === ino && found.dev === dev
+/** A file that was cut is no commit, and an open connection would go on with the pages that it has read. */
+function isSame({ dev, ino, size }: Open, found: Stats | undefined): boolean {
+  return found?.ino === ino && found.dev === dev && found.size === size
 }
 
 interface Open {
@@ -162,6 +156,7 @@ interface Open {
   readonly version: Statement
   readonly dev: number
   readonly ino: number
+  readonly size: number
 }
 
 function openToAsk(file: string): Pick<Open, 'db' | 'version'> {
