@@ -1,18 +1,15 @@
 import { type Stats, statSync } from 'node:fs'
 import Sqlite, { type Database, type Statement } from 'better-sqlite3'
-import { errorFrom, MigrationError } from '../core/errors.ts'
+import { MigrationError } from '../core/errors.ts'
 import type { History } from '../core/history.ts'
-import type { Run, Running, StepReport } from '../core/migration.ts'
-import { endStatus } from '../core/outcome.ts'
-import { endOfDead } from './dead-runs.ts'
+import type { Run, Running } from '../core/migration.ts'
 import { failure } from './failure.ts'
 import { historyOf, NOTHING } from './history.ts'
 import { Ledger } from './ledger.ts'
 import { schemaSql } from './live-schema.ts'
-import { heldSince, isLocked } from './lock.ts'
-import { readBack } from './read-back.ts'
-import { type RunRecord, runOf, runRecords } from './run-record.ts'
-import { examine } from './tables.ts'
+import { isLocked } from './lock.ts'
+import { runOf, runRecords } from './run-record.ts'
+import { alive, dead, runningOf } from './told-run.ts'
 
 /**
  * Reads what the database remembers, over a read-only connection that never waits for a lock. What it gives is the same
@@ -120,8 +117,10 @@ export class RecordReader {
       const open = this.#connection()
       return open === null ? absent : ask(open.db, open)
     } catch (error) {
-      this.#forget()
-      throw namingFile(failure(error, 'database-unavailable'), this.#file)
+      const told = namingFile(failure(error, 'database-unavailable'), this.#file)
+      // Who is locked out for a moment has seen nothing wrong with what is open.
+      if (told.code !== 'database-locked') this.#forget()
+      throw told
     }
   }
 
@@ -131,11 +130,17 @@ export class RecordReader {
     this.#looked = false
     if (looked && this.#open !== null) return this.#open
     const found = stat(this.#file)
-    if (this.#open !== null && !isSame(this.#open, found)) this.#forget()
-    if (found === undefined) return null
+    if (this.#open !== null && isSame(this.#open, found)) return this.#open
+    if (found === undefined) {
+      this.#forget()
+      return null
+    }
     if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
-    this.#open ??= { ...openToAsk(this.#file), dev: found.dev, ino: found.ino, size: found.size }
-    return this.#open
+    const { dev, ino, size } = found
+    const open = { ...openToAsk(this.#file), dev, ino, size }
+    this.#forget()
+    this.#open = open
+    return open
   }
 
   #forget(): void {
@@ -159,10 +164,16 @@ interface Open {
   readonly size: number
 }
 
+/**
+ * Opens the file and reads in it, so that the connection before it is closed when this one has its part in the WAL-index: who
+ * finds nobody there begins that index anew, and locks others out for it (https://sqlite.org/walformat.html#recovery).
+ */
 function openToAsk(file: string): Pick<Open, 'db' | 'version'> {
   const db = new Sqlite(file, { readonly: true, timeout: 0 })
   try {
-    return { db, version: db.prepare('PRAGMA data_version').pluck() }
+    const version = db.prepare('PRAGMA data_version').pluck()
+    version.get()
+    return { db, version }
   } catch (error) {
     db.close()
     throw error
@@ -177,26 +188,4 @@ function namingFile(error: MigrationError, file: string): MigrationError {
 // Never fs.open: closing such a descriptor would drop the locks that SQLite holds in this process.
 function stat(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false })
-}
-
-/** A run as it stands that another process makes: its steps are recorded at its end, and in the log one by one. */
-function alive(db: Database, record: RunRecord): Run {
-  const steps = examine(db, 'migration_log') === 'ours' ? readBack(db, record.id, record.steps, false) : record.steps
-  const next = steps.findIndex(({ status }) => status === 'not-run')
-  const told = steps.map((one, place): StepReport => (place === next ? { ...one, status: 'running' } : one))
-  return { ...runOf(record), steps: told }
-}
-
-/** A run as it will be recorded that nobody makes any more. When it died, nobody knows. */
-function dead(db: Database, record: RunRecord): Run {
-  const { steps, to, error, backup } = endOfDead(db, record)
-  return { ...runOf(record), steps, to, error, backup, status: endStatus(error && errorFrom(error)) }
-}
-
-/** The run that holds the lock: the last that has not ended. One from before the lock was taken has died. */
-function runningOf(db: Database, file: string): Running | null {
-  if (examine(db, 'migration_runs') !== 'ours') return null
-  const sql = `SELECT id, kind, started_at AS startedAt, actor FROM main.migration_runs WHERE status = 'running' ORDER BY id DESC LIMIT 1`
-  const last = db.prepare(sql).get() as Running | undefined
-  return last !== undefined && Date.parse(last.startedAt) >= heldSince(file) ? last : null
 }
