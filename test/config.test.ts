@@ -154,5 +154,5 @@ it('a token file that cannot be used does not keep a token alive that was taken 
   write(folder, { read: '', admin: `${TOKEN}-new\n` })
   await until(async () => (await status(`${TOKEN}-new`)) === 200)
   expect([await status(`${TOKEN}-old`), await status(`${TOKEN}-read`)]).toEqual([401, 200])
-  expect(server.log.some(({ msg }) => String(msg).startsWith('READ_TOKEN_FILE='))).toBe(true)
+  await server.logged(({ msg }) => String(msg).startsWith('READ_TOKEN_FILE='))
 })

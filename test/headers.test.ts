@@ -83,6 +83,7 @@ it('each change leaves a line with who asked for it and the id of the request, w
   await post('/rollback?target=0', ADMIN, 'oops-1')
   await post('/rollback', MIGRATE, 'oops-2')
   await post('/repair', ADMIN, 'fix-1')
+  await server.logged(({ url, requestId }) => url === '/repair' && requestId === 'fix-1')
   const lines = (wanted: Record<string, unknown>) =>
     server.log.filter((line) => Object.entries(wanted).every(([name, value]) => line[name] === value))
   expect(lines({ msg: 'migrate begins', runId: id, requestId: 'deploy-7', actor: 'ci' })).toHaveLength(1)
@@ -90,7 +91,6 @@ it('each change leaves a line with who asked for it and the id of the request, w
   expect(lines({ msg: 'migrate failed', requestId: 'deploy-8', actor: 'ci' })).toHaveLength(1)
   expect(lines({ msg: 'rollback succeeded', requestId: 'oops-1', actor: 'alice' })).toHaveLength(1)
   // What was refused, or had nothing to do, has the line of its request.
-  await server.logged(({ url, requestId }) => url === '/repair' && requestId === 'fix-1')
   expect(lines({ url: '/rollback', requestId: 'oops-2', status: 403, code: 'forbidden' })).toHaveLength(1)
   expect(lines({ url: '/repair', requestId: 'fix-1', status: 200, actor: 'alice' })).toHaveLength(1)
   expect(JSON.stringify(server.log)).not.toMatch(new RegExp(`${ADMIN}|${MIGRATE}`))
