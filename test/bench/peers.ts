@@ -58,7 +58,9 @@ function textOf(...path: readonly string[]): string {
   return readFileSync(join(...path), 'utf8')
 }
 
-function dependenciesOf(text: string): Record<string, string> {
-  const { dependencies, optionalDependencies } = JSON.parse(text) as Record<string, Record<string, string>>
-  return { ...dependencies, ...optionalDependencies }
+type Versions = Readonly<Record<string, string>>
+
+function dependenciesOf(text: string): Versions {
+  const { dependencies, devDependencies, optionalDependencies } = JSON.parse(text) as Record<string, Versions>
+  return { ...dependencies, ...devDependencies, ...optionalDependencies }
 }
