@@ -1,10 +1,21 @@
 import type { Dirent } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Directory, Problem } from '../core/migration.ts'
-import { type Content, contentOf, migrationOf, readModules } from './content.ts'
-import { haveStamps, inSlices, isRacy, readStamped, type Stamped, stampAll, stampOf } from './files.ts'
+import { type Content, contentOf, readModules } from './content.ts'
+import {
+  haveStates,
+  inSlices,
+  isRacy,
+  readStamped,
+  type Stamped,
+  type States,
+  stampAll,
+  stampOf,
+  statesOf,
+} from './files.ts'
 import { list, stampOfFolder, unlisted } from './folder.ts'
-import { type Entry, entryOf, isModule, pair } from './names.ts'
+import { directoryOf } from './made.ts'
+import { entryOf, isModule } from './names.ts'
 import { isSame } from './same.ts'
 
 /** The migrations directory, read anew as often as it changes and no oftener. */
@@ -41,7 +52,7 @@ export function openDirectory(path: string): DirectoryReader {
   /** What is made of `known`; `null` where that may be of more than one moment. */
   let made: Directory | null = null
   /** The files that it was made of, none of which has to be read again unless it has another stamp. */
-  let settled: { readonly files: readonly Dirent[]; readonly stamps: readonly string[] } | null = null
+  let settled: { readonly files: readonly Dirent[]; readonly states: States } | null = null
   let listed: Listing | null = null
   let shown: { directory: Directory; at: number } | null = null
   let running: Promise<Directory> | null = null
@@ -80,15 +91,16 @@ export function openDirectory(path: string): DirectoryReader {
     for (let tries = 0; tries < TRIES; tries += 1) {
       const before = await listing()
       if ('code' in before) return sameAsShown({ migrations: [], problems: [before] })
-      if (made !== null && before === settled?.files && (await haveStamps(folder, before, settled.stamps))) return made
+      if (made !== null && before === settled?.files && (await haveStates(folder, before, settled.states))) return made
       const { next, stamps, changed } = await update(before)
       const unchanged = !changed && next.size === known.size
       known = next
       const racy = [...known.values()].some((one) => one.racy)
-      settled = racy ? null : { files: before, stamps: stamps.map(({ stamp }) => stamp) }
+      const states = statesOf(stamps)
+      settled = racy || states === null ? null : { files: before, states }
       if (unchanged && made !== null) return made
       made = null
-      if (changed && !(await isStill(stamps))) continue
+      if (changed && !(await isStill(before, stamps, states))) continue
       made = sameAsShown(directoryOf(path, known))
       return made
     }
@@ -97,9 +109,15 @@ export function openDirectory(path: string): DirectoryReader {
   }
 
   /** Whether the files are what they were when they were read. */
-  async function isStill(stamps: readonly Stamped[]): Promise<boolean> {
+  async function isStill(
+    before: readonly Dirent[],
+    stamps: readonly Stamped[],
+    states: States | null,
+  ): Promise<boolean> {
     const now = await listing()
-    return !('code' in now) && sameFiles(stamps, await stampAll(folder, now))
+    if ('code' in now) return false
+    if (now === before && states !== null) return await haveStates(folder, now, states)
+    return sameFiles(stamps, await stampAll(folder, now))
   }
 
   /** The files that are meant for us, in the order of their names; or why the directory cannot be listed. */
@@ -169,30 +187,6 @@ function sameFiles(before: readonly Stamped[], after: readonly Stamped[]): boole
 function wrong({ stamp }: Stamped, problem: Problem, old: Known | undefined, racy: boolean): Known {
   const content = old && isSameProblem(old.content, problem) ? old.content : problem
   return { stamp, bytes: null, racy, content }
-}
-
-function directoryOf(path: string, known: ReadonlyMap<string, Known>): Directory {
-  const contents = [...known].map(([file, { content }]) => ({
-    file,
-    content,
-    entry: entryOf(file),
-  }))
-  const wrong = contents.flatMap(({ content }) => ('code' in content ? [content] : []))
-  const entries = contents.flatMap(({ entry }) => ('code' in entry ? [] : [entry satisfies Entry]))
-  if (contents.length === 0) {
-    const message = `${path} has no migrations in it; is it mounted? the first is named 0000_….up.sql`
-    return {
-      migrations: [],
-      problems: [{ code: 'no-migrations', file: path, message }],
-    }
-  }
-  const paired = pair(entries)
-  const contentOf = (file: string) => {
-    const content = known.get(file)?.content
-    return content === undefined || 'code' in content ? undefined : content
-  }
-  const migrations = paired.migrations.flatMap((files) => migrationOf(files, contentOf) ?? [])
-  return { migrations, problems: [...wrong, ...paired.problems] }
 }
 
 function isSameProblem(one: Content | Problem, other: Problem): boolean {

@@ -1,5 +1,4 @@
 import {
-  type BigIntStats,
   closeSync,
   constants,
   type Dirent,
@@ -8,6 +7,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  type Stats,
   statSync,
 } from 'node:fs'
 import { sep } from 'node:path'
@@ -19,36 +19,73 @@ const MOST_BYTES = 16 * 1024 * 1024
 /** After so much work on many files others get a turn, in milliseconds. */
 const SLICE_MS = 1
 /** A file that was changed so shortly before it was read may be changed again without a trace: the kernel's clock is coarse. */
-export const RACY_MS = 50n
+export const RACY_MS = 50
 
 /** The state of a file without its content: as long as `stamp` is the same, so is the content, unless it is racy. */
 export interface Stamped {
   readonly file: string
   readonly stamp: string
   /** Milliseconds since the epoch. */
-  readonly changedAt: bigint
+  readonly changedAt: number
+  readonly state: State | null
   readonly problem: Problem | null
 }
+
+/**
+ * Device, inode, size and the two times, in milliseconds. A number tells moments apart that lie a quarter of a microsecond from
+ * each other, which is nothing beside the time for which a file is racy.
+ */
+type State = readonly [dev: number, ino: number, size: number, mtimeMs: number, ctimeMs: number]
+
+/** The states of files one after the other. */
+export type States = Float64Array
+
+const NUMBERS = 5
 
 /** The state of each file, without its bytes. */
 export async function stampAll(folder: string, files: readonly Dirent[]): Promise<Stamped[]> {
   return await inSlices(files, (file) => stampOf(folder, file))
 }
 
-/** Whether all files still have these stamps, one for each. */
-export async function haveStamps(
-  folder: string,
-  files: readonly Dirent[],
-  stamps: readonly string[],
-): Promise<boolean> {
-  let same = true
+/** The states of all; `null` where something is wrong with one of them. */
+export function statesOf(stamped: readonly Stamped[]): States | null {
+  const states = new Float64Array(NUMBERS * stamped.length)
+  for (const [place, { state }] of stamped.entries()) {
+    if (state === null) return null
+    states.set(state, NUMBERS * place)
+  }
+  return states
+}
+
+/** Whether all files still have these states. Makes nothing of them: it is asked before every change, of all files. */
+export async function haveStates(folder: string, files: readonly Dirent[], states: States): Promise<boolean> {
+  let same = states.length === NUMBERS * files.length
   let at = 0
-  await inSlices(files, (file) => {
-    same &&= stampOf(folder, file).stamp === stamps[at]
-    at += 1
+  await inSlices(files, ({ name }) => {
+    same &&= hasState(folder + sep + name, states, at)
+    at += NUMBERS
   })
   return same
 }
+
+function hasState(path: string, states: States, at: number): boolean {
+  try {
+    const found = statSync(path, NO_THROW)
+    return (
+      found !== undefined &&
+      found.ctimeMs === states[at + 4] &&
+      found.mtimeMs === states[at + 3] &&
+      found.size === states[at + 2] &&
+      found.ino === states[at + 1] &&
+      found.dev === states[at]
+    )
+  } catch {
+    // What is wrong with it is told by who asks it for itself.
+    return false
+  }
+}
+
+const NO_THROW = { throwIfNoEntry: false } as const
 
 /**
  * What `make` makes of each, in slices, so that ten thousand files hold nobody up. It asks the file system without the thread
@@ -68,7 +105,7 @@ export async function inSlices<T, M>(all: readonly T[], make: (one: T) => M): Pr
 
 /** Whether a file that was stamped at `now` might change without its stamp. */
 export function isRacy({ changedAt }: Stamped, now: number): boolean {
-  return BigInt(now) - changedAt < RACY_MS
+  return now - changedAt < RACY_MS
 }
 
 /** A file with its bytes, or why there are none. */
@@ -85,9 +122,9 @@ export function readStamped(folder: string, entry: Dirent): { stamped: Stamped; 
     return { stamped, bytes: stamped.problem ?? unreadable(entry.name, error) }
   }
   try {
-    const found = fstatSync(opened, { bigint: true })
+    const found = fstatSync(opened)
     const stamped = stampedAs(entry, found)
-    return { stamped, bytes: stamped.problem ?? bytesOf(opened, Number(found.size)) }
+    return { stamped, bytes: stamped.problem ?? bytesOf(opened, found.size) }
   } catch (error) {
     return { stamped: stampOf(folder, entry), bytes: unreadable(entry.name, error) }
   } finally {
@@ -111,29 +148,25 @@ export function stampOf(folder: string, entry: Dirent): Stamped {
   const file = entry.name
   try {
     const path = folder + sep + file
-    const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+    const found = statSync(path, NO_THROW)
     if (found !== undefined) return stampedAs(entry, found)
-    const link = lstatSync(path, { throwIfNoEntry: false })
+    const link = lstatSync(path, NO_THROW)
     return bad(unreadable(file, link ? { code: 'a link to nothing' } : { code: 'gone' }))
   } catch (error) {
     return bad(unreadable(file, error))
   }
 }
 
-function stampedAs({ name: file }: Dirent, found: BigIntStats): Stamped {
+function stampedAs({ name: file }: Dirent, found: Stats): Stamped {
   if (!found.isFile()) return bad(notAFile(file))
-  if (found.size > MOST_BYTES) return bad(tooLarge(file, Number(found.size)))
-  const { dev, ino, size, mtimeNs, ctimeNs } = found
-  return {
-    file,
-    stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`,
-    changedAt: ctimeNs / 1_000_000n,
-    problem: null,
-  }
+  const { dev, ino, size, mtimeMs, ctimeMs } = found
+  if (size > MOST_BYTES) return bad(tooLarge(file, size))
+  const state = [dev, ino, size, mtimeMs, ctimeMs] as const
+  return { file, stamp: state.join(':'), changedAt: Math.floor(ctimeMs), state, problem: null }
 }
 
 function bad(problem: Problem): Stamped {
-  return { file: problem.file ?? '', stamp: problem.message, changedAt: 0n, problem }
+  return { file: problem.file ?? '', stamp: problem.message, changedAt: 0, state: null, problem }
 }
 
 function notAFile(file: string): Problem {

@@ -14,7 +14,7 @@ const TIMED = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0
 export function stampOfFolder(folder: string): string | null {
   const now = Date.now()
   const { dev, ino, mtimeNs, ctimeNs } = statSync(folder, { bigint: true })
-  if (BigInt(now) - ctimeNs / 1_000_000n < RACY_MS || !TIMED.has(statfsSync(folder).type)) return null
+  if (now - Number(ctimeNs / 1_000_000n) < RACY_MS || !TIMED.has(statfsSync(folder).type)) return null
   return `${dev}:${ino}:${mtimeNs}:${ctimeNs}`
 }
 

@@ -246,7 +246,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'a look asks for the stamp of each file',
     'directory/files.ts',
-    ['same &&= stampOf(folder, file).stamp === stamps[at]', ''],
+    ['same &&= hasState(folder + sep + name, states, at)', ''],
     [LOOK, 'after each of three hundred changes|gets one later'],
   ),
   one(
