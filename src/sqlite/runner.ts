@@ -12,6 +12,7 @@ import { failure } from './failure.ts'
 import { takeLock } from './lock.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
 import { performRun } from './perform.ts'
+import { practise } from './practice.ts'
 import { Progress } from './progress.ts'
 import { performRehearsal } from './rehearse.ts'
 import { performRestore } from './restore.ts'
@@ -22,6 +23,8 @@ import { watchOver } from './watchdog.ts'
 const POLL_MS = 20
 /** Another server that looks whether the lock is held has it for a moment: that must not look like a run. */
 const PATIENCE_MS = 100
+/** After so long without a word this process is one that waits. */
+const AT_REST_MS = 20
 
 let claim: (Claimed & { readonly lock: Disposable }) | null = null
 
@@ -42,10 +45,12 @@ process.on('message', (message: ToRunner) => {
 
 prepare()
 
-/** Loads what would else be loaded when the claim is there: SQLite's library, and Node's clocks. */
+/** Loads what would else be loaded when the claim is there: SQLite's library, and Node's clocks; all else where there is time. */
 function prepare(): void {
   new Sqlite(':memory:').close()
   startClock().stop()
+  // A claim that has been waiting for this process comes first.
+  setTimeout(() => watched || practise(), AT_REST_MS).unref()
 }
 
 /** A thread takes ten megabytes, which one that only waits for its claim does not need. */
