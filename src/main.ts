@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import { v7 as newId } from 'uuid'
+import { growWhenBusy } from './busy.ts'
 import { type Config, ConfigError, listenError, packageVersion, readConfig } from './config.ts'
 import { oncePerTurn, statusReader } from './core/current-status.ts'
 import type { Engine } from './core/engine.ts'
@@ -86,6 +87,8 @@ async function serve(config: Config): Promise<void> {
     startFailure: () => startFailure(),
     log,
   })
+
+  app.server.on('request', growWhenBusy())
 
   // A run that is killed is read back, and its end recorded, which may wait for the application's lock.
   const most = config.shutdownTimeoutMs + config.lockTimeoutMs + CLOSE_MS

@@ -33,6 +33,11 @@ describe('polling', () => {
       const again = await server.get(path, { 'if-none-match': tag })
       expect(again).toMatchObject({ status: 304, text: '' })
       expect(again.headers.get('etag')).toBe(etag)
+      expect(again.headers.get('cache-control')).toBe('no-cache')
+      expect(again.headers.get('vary')).toBe(first.headers.get('vary'))
+      // Of a body that is not there they would say nothing; whoever has it has them.
+      for (const name of ['content-security-policy', 'x-content-type-options', 'content-type'])
+        expect([name, first.headers.has(name), again.headers.has(name)]).toEqual([name, true, false])
     }
     const head = await ask(`${server.url}${path}`, { method: 'HEAD', headers: { 'if-none-match': etag } })
     expect(head.status).toBe(304)

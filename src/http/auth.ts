@@ -40,9 +40,15 @@ declare module 'fastify' {
 export function guardRequests(app: FastifyInstance, { tokens, allowedHosts, corsOrigins }: AuthOptions): void {
   app.decorateRequest('actor', 'anonymous')
   app.decorateRequest('role', 'admin')
+  // Most requests name the same.
+  let ours: string | undefined
   app.addHook('onRequest', (request, _, done) => {
     const { role = 'read', probe = false } = request.routeOptions.config
-    if (!tokens.inForce && !probe) refuseForeignHost(request.headers.host, allowedHosts)
+    const { host } = request.headers
+    if (!tokens.inForce && !probe && (host === undefined || host !== ours)) {
+      refuseForeignHost(host, allowedHosts)
+      ours = host
+    }
     refuseCrossSite(request, corsOrigins)
     if (tokens.inForce && role !== 'open') Object.assign(request, holderOf(request, tokens, role))
     done()

@@ -45,14 +45,16 @@ function headersOf(set: ReturnType<typeof helmet>): Record<string, string> {
   return headers
 }
 
-/** Sets them, and that nothing is kept unless the answer says so. */
+/**
+ * Sets them where a route has not, and that nothing is kept unless the answer says so. Stands after what makes a 304 of an
+ * answer: that has no body which they could be about, and whoever keeps the body keeps its headers (RFC 9111, section 3.2).
+ */
 export function secureAnswers(app: FastifyInstance): void {
-  app.addHook('onRequest', (_, reply, done) => {
-    reply.headers(SECURITY_HEADERS)
-    done()
-  })
+  const headers = Object.entries(SECURITY_HEADERS)
   app.addHook('onSend', (_, reply, __, done) => {
     if (!reply.hasHeader('cache-control')) reply.header('Cache-Control', 'no-store')
+    if (reply.statusCode === 304) return done()
+    for (const [name, value] of headers) if (!reply.hasHeader(name)) reply.header(name, value)
     done()
   })
 }
