@@ -8,15 +8,16 @@ import {
   isRacy,
   readStamped,
   type Stamped,
-  type States,
+  sameFiles,
   stampAll,
   stampOf,
   statesOf,
 } from './files.ts'
 import { list, stampOfFolder, unlisted } from './folder.ts'
 import { directoryOf } from './made.ts'
-import { entryOf, isModule } from './names.ts'
+import { type Entry, entryOf, isModule } from './names.ts'
 import { isSame } from './same.ts'
+import { isSameStamp, type Stamp, type States } from './states.ts'
 
 /** The migrations directory, read anew as often as it changes and no oftener. */
 export interface DirectoryReader {
@@ -33,7 +34,8 @@ const STALE_MS = 850
 const TRIES = 5
 
 interface Known {
-  readonly stamp: string
+  readonly stamp: Stamp
+  readonly entry: Entry | Problem
   readonly bytes: Buffer | null
   readonly racy: boolean
   readonly content: Content | Problem
@@ -149,20 +151,20 @@ export function openDirectory(path: string): DirectoryReader {
   }
 
   function learn(listed: Dirent, old: Known | undefined): { stamped: Stamped; fresh: Known } {
-    const entry = entryOf(listed.name)
+    const entry = old?.entry ?? entryOf(listed.name)
     if ('code' in entry) {
       const stamped = stampOf(folder, listed)
-      return { stamped, fresh: wrong(stamped, entry, old, false) }
+      return { stamped, fresh: wrong(entry, stamped, entry, old, false) }
     }
     // What is not known is read at once, which tells its stamp as well.
     const still = old === undefined ? null : stampOf(folder, listed)
-    if (old !== undefined && old.stamp === still?.stamp && !old.racy) return { stamped: still, fresh: old }
+    if (old && still && isSameStamp(old.stamp, still.stamp) && !old.racy) return { stamped: still, fresh: old }
     const now = Date.now()
     const { stamped, bytes } = readStamped(folder, listed)
-    if (!Buffer.isBuffer(bytes)) return { stamped, fresh: wrong(stamped, bytes, old, stamped.problem === null) }
+    if (!Buffer.isBuffer(bytes)) return { stamped, fresh: wrong(entry, stamped, bytes, old, stamped.problem === null) }
     const racy = isRacy(stamped, now)
     const content = old?.bytes?.equals(bytes) ? old.content : contentOf(entry, bytes, folder)
-    return { stamped, fresh: { stamp: stamped.stamp, bytes: racy ? bytes : null, racy, content } }
+    return { stamped, fresh: { stamp: stamped.stamp, entry, bytes: racy ? bytes : null, racy, content } }
   }
 
   async function recent(): Promise<Directory> {
@@ -176,17 +178,16 @@ export function openDirectory(path: string): DirectoryReader {
   return { look, recent }
 }
 
-function sameFiles(before: readonly Stamped[], after: readonly Stamped[]): boolean {
-  return (
-    before.length === after.length &&
-    before.every(({ file, stamp }, at) => file === after[at]?.file && stamp === after[at].stamp)
-  )
-}
-
 /** What is known of a file that is none of ours as it is; the same problem stays the same object. */
-function wrong({ stamp }: Stamped, problem: Problem, old: Known | undefined, racy: boolean): Known {
+function wrong(
+  entry: Known['entry'],
+  { stamp }: Stamped,
+  problem: Problem,
+  old: Known | undefined,
+  racy: boolean,
+): Known {
   const content = old && isSameProblem(old.content, problem) ? old.content : problem
-  return { stamp, bytes: null, racy, content }
+  return { stamp, entry, bytes: null, racy, content }
 }
 
 function isSameProblem(one: Content | Problem, other: Problem): boolean {

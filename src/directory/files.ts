@@ -13,6 +13,7 @@ import {
 import { sep } from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Problem } from '../core/migration.ts'
+import { hasState, isSameStamp, NO_THROW, NUMBERS, type Stamp, type States } from './states.ts'
 
 /** 16 MiB. */
 const MOST_BYTES = 16 * 1024 * 1024
@@ -24,68 +25,44 @@ export const RACY_MS = 50
 /** The state of a file without its content: as long as `stamp` is the same, so is the content, unless it is racy. */
 export interface Stamped {
   readonly file: string
-  readonly stamp: string
+  readonly stamp: Stamp
   /** Milliseconds since the epoch. */
   readonly changedAt: number
-  readonly state: State | null
   readonly problem: Problem | null
 }
-
-/**
- * Device, inode, size and the two times, in milliseconds. A number tells moments apart that lie a quarter of a microsecond from
- * each other, which is nothing beside the time for which a file is racy.
- */
-type State = readonly [dev: number, ino: number, size: number, mtimeMs: number, ctimeMs: number]
-
-/** The states of files one after the other. */
-export type States = Float64Array
-
-const NUMBERS = 5
 
 /** The state of each file, without its bytes. */
 export async function stampAll(folder: string, files: readonly Dirent[]): Promise<Stamped[]> {
   return await inSlices(files, (file) => stampOf(folder, file))
 }
 
+/** Whether these are the same files, each unchanged. */
+export function sameFiles(before: readonly Stamped[], after: readonly Stamped[]): boolean {
+  return (
+    before.length === after.length &&
+    before.every(({ file, stamp }, at) => file === after[at]?.file && isSameStamp(stamp, after[at].stamp))
+  )
+}
+
 /** The states of all; `null` where something is wrong with one of them. */
 export function statesOf(stamped: readonly Stamped[]): States | null {
   const states = new Float64Array(NUMBERS * stamped.length)
-  for (const [place, { state }] of stamped.entries()) {
-    if (state === null) return null
-    states.set(state, NUMBERS * place)
+  for (const [place, { stamp }] of stamped.entries()) {
+    if (typeof stamp === 'string') return null
+    states.set(stamp, NUMBERS * place)
   }
   return states
 }
 
 /** Whether all files still have these states. Makes nothing of them: it is asked before every change, of all files. */
 export async function haveStates(folder: string, files: readonly Dirent[], states: States): Promise<boolean> {
-  let same = states.length === NUMBERS * files.length
-  let at = 0
+  let [same, at] = [states.length === NUMBERS * files.length, 0]
   await inSlices(files, ({ name }) => {
     same &&= hasState(folder + sep + name, states, at)
     at += NUMBERS
   })
   return same
 }
-
-function hasState(path: string, states: States, at: number): boolean {
-  try {
-    const found = statSync(path, NO_THROW)
-    return (
-      found !== undefined &&
-      found.ctimeMs === states[at + 4] &&
-      found.mtimeMs === states[at + 3] &&
-      found.size === states[at + 2] &&
-      found.ino === states[at + 1] &&
-      found.dev === states[at]
-    )
-  } catch {
-    // What is wrong with it is told by who asks it for itself.
-    return false
-  }
-}
-
-const NO_THROW = { throwIfNoEntry: false } as const
 
 /**
  * What `make` makes of each, in slices, so that ten thousand files hold nobody up. It asks the file system without the thread
@@ -161,20 +138,15 @@ function stampedAs({ name: file }: Dirent, found: Stats): Stamped {
   if (!found.isFile()) return bad(notAFile(file))
   const { dev, ino, size, mtimeMs, ctimeMs } = found
   if (size > MOST_BYTES) return bad(tooLarge(file, size))
-  const state = [dev, ino, size, mtimeMs, ctimeMs] as const
-  return { file, stamp: state.join(':'), changedAt: Math.floor(ctimeMs), state, problem: null }
+  return { file, stamp: [dev, ino, size, mtimeMs, ctimeMs], changedAt: Math.floor(ctimeMs), problem: null }
 }
 
 function bad(problem: Problem): Stamped {
-  return { file: problem.file ?? '', stamp: problem.message, changedAt: 0, state: null, problem }
+  return { file: problem.file ?? '', stamp: problem.message, changedAt: 0, problem }
 }
 
 function notAFile(file: string): Problem {
-  return {
-    code: 'not-a-file',
-    file,
-    message: `${file} is no regular file; take it away, or put a file in its place`,
-  }
+  return { code: 'not-a-file', file, message: `${file} is no regular file; take it away, or put a file in its place` }
 }
 
 function tooLarge(file: string, size: number): Problem {
