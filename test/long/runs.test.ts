@@ -596,7 +596,8 @@ it('keeps no more than one process beside the server, and a fresh one for each r
     expect((await server.post('/migrate')).status).toBe(200)
     expect((await server.post('/rollback')).status).toBe(200)
   }
-  const pids = server.log.flatMap(({ msg, output }) => (msg === 'output of a migration' ? [output] : []))
-  expect(new Set(pids).size).toBe(6)
+  const pids = () => server.log.flatMap(({ msg, output }) => (msg === 'output of a migration' ? [output] : []))
+  await until(() => pids().length === 6)
+  expect(new Set(pids()).size).toBe(6)
   await until(() => childrenOf(server.process.pid ?? 0).length <= 1)
 })
