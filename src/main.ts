@@ -27,6 +27,15 @@ const WARM_MS = 100
 const REREAD_MS = 20
 /** How long until it is tried again to complete the record of runs that died. */
 const RECOVER_MS = 10_000
+/** With a listener an instruction that fails is tried again for ever: https://nodejs.org/api/process.html#signal-events */
+const FATAL: ('SIGBUS' | 'SIGFPE' | 'SIGSEGV' | 'SIGILL' | 'SIGTRAP' | 'SIGABRT')[] = [
+  'SIGBUS',
+  'SIGFPE',
+  'SIGSEGV',
+  'SIGILL',
+  'SIGTRAP',
+  'SIGABRT',
+]
 
 try {
   await serve(readConfig())
@@ -93,7 +102,7 @@ async function serve(config: Config): Promise<void> {
   // A run that is killed is read back, and its end recorded, which may wait for the application's lock.
   const most = config.shutdownTimeoutMs + config.lockTimeoutMs + CLOSE_MS
   closeWithGrace(
-    { delay: most, logger: log, onSecondSignal: lines.abandon, onTimeout: lines.abandon },
+    { delay: most, logger: log, skip: FATAL, onSecondSignal: lines.abandon, onTimeout: lines.abandon },
     async ({ signal, err }) => {
       closing = true
       if (err) log.error({ err }, 'ending after an error that nobody caught')

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { copyFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { CATS, write } from '../support/folder.ts'
@@ -97,4 +98,20 @@ describe.each(['while the server runs', 'before the start'])('fault 30: %s', (wh
     checkpoint(server.database)
     await goesOn(served)
   })
+})
+
+it('fault 30: an index of the WAL that is cut while it is mapped ends the process at once, and the next one goes on', async () => {
+  const { process: first, ...server } = await startServer({ files: FILES, env })
+  expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 3 })
+  expect((await server.get('/migrations')).body).toMatchObject({ current: 3 })
+  const ended = once(first, 'exit')
+  truncateSync(`${server.database}-shm`, 0)
+  write(server.migrations, NEXT)
+  server.post('/migrate').catch(() => {})
+  expect(await ended).toEqual([null, 'SIGBUS'])
+  const { database, migrations } = server
+  const next = await startServer({ database, migrations, env })
+  expect((await next.post('/migrate')).status).toBe(200)
+  expect((await next.get('/migrations')).body).toMatchObject({ current: 4, pending: 0, running: null })
+  expect(contentOf(database).integrity).toBe('ok')
 })
