@@ -13,17 +13,21 @@ const ENOUGH = 8 * 1024 * 1024
 export function growWhenBusy(): () => void {
   let since = Number.NEGATIVE_INFINITY
   let count = 0
-  let grown = false
+  let growing = false
   return () => {
     count += 1
-    if (grown || count < MANY) return
+    if (count < MANY) return
     const now = performance.now()
     const many = now - since < SECOND_MS
     since = now
     count = 0
-    if (!many) return
-    const space = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')
-    grown = space === undefined || space.space_size >= ENOUGH
-    setFlagsFromString(`--semi-space-growth-factor=${grown ? 1 : 2}`)
+    // At rest V8 gives of it back.
+    const may = many && sizeOfNew() < ENOUGH
+    if (may !== growing) setFlagsFromString(`--semi-space-growth-factor=${may ? 2 : 1}`)
+    growing = may
   }
+}
+
+function sizeOfNew(): number {
+  return getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_size ?? ENOUGH
 }

@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { sep } from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
+import { inodeOf } from '../core/inode.ts'
 import type { Problem } from '../core/migration.ts'
 import { hasState, isSameStamp, NO_THROW, NUMBERS, type Stamp, type States } from './states.ts'
 
@@ -100,7 +101,7 @@ export function readStamped(folder: string, entry: Dirent): { stamped: Stamped; 
   }
   try {
     const found = fstatSync(opened)
-    const stamped = stampedAs(entry, found)
+    const stamped = stampedAs(entry, found, () => fstatSync(opened, { bigint: true }).ino)
     return { stamped, bytes: stamped.problem ?? bytesOf(opened, found.size) }
   } catch (error) {
     return { stamped: stampOf(folder, entry), bytes: unreadable(entry.name, error) }
@@ -126,7 +127,7 @@ export function stampOf(folder: string, entry: Dirent): Stamped {
   try {
     const path = folder + sep + file
     const found = statSync(path, NO_THROW)
-    if (found !== undefined) return stampedAs(entry, found)
+    if (found !== undefined) return stampedAs(entry, found, () => statSync(path, { bigint: true }).ino)
     const link = lstatSync(path, NO_THROW)
     return bad(unreadable(file, link ? { code: 'a link to nothing' } : { code: 'gone' }))
   } catch (error) {
@@ -134,11 +135,12 @@ export function stampOf(folder: string, entry: Dirent): Stamped {
   }
 }
 
-function stampedAs({ name: file }: Dirent, found: Stats): Stamped {
+function stampedAs({ name: file }: Dirent, found: Stats, exactInode: () => bigint): Stamped {
   if (!found.isFile()) return bad(notAFile(file))
-  const { dev, ino, size, mtimeMs, ctimeMs } = found
+  const { dev, size, mtimeMs, ctimeMs } = found
   if (size > MOST_BYTES) return bad(tooLarge(file, size))
-  return { file, stamp: [dev, ino, size, mtimeMs, ctimeMs], changedAt: Math.floor(ctimeMs), problem: null }
+  const inode = inodeOf(found.ino, exactInode)
+  return { file, stamp: [dev, inode, size, mtimeMs, ctimeMs], changedAt: Math.floor(ctimeMs), problem: null }
 }
 
 function bad(problem: Problem): Stamped {

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { inodeOf } from '../core/inode.ts'
 
 /**
  * Device, inode, size and the two times, in milliseconds. A number tells moments apart that lie a quarter of a microsecond from
@@ -30,7 +31,7 @@ export function hasState(path: string, states: States, at: number): boolean {
       found.ctimeMs === states[at + 4] &&
       found.mtimeMs === states[at + 3] &&
       found.size === states[at + 2] &&
-      found.ino === states[at + 1] &&
+      inodeOf(found.ino, () => statSync(path, { bigint: true }).ino) === states[at + 1] &&
       found.dev === states[at]
     )
   } catch {

@@ -1,6 +1,17 @@
-import { accessSync, chmodSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  lstatSync,
+  readlinkSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { MigrationError } from '../core/errors.ts'
+import { inodeOf } from '../core/inode.ts'
 
 const MOST_LINKS = 20
 
@@ -32,6 +43,16 @@ function isLink(path: string): boolean {
     // It is not there, or what should be its folder is none.
     return false
   }
+}
+
+/**
+ * What the kernel says of a file, `undefined` where there is none. Never by fs.open: closing such a descriptor would drop the
+ * locks that SQLite holds in this process (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+ */
+export function stat(path: string): Stats | undefined {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found !== undefined) found.ino = inodeOf(found.ino, () => statSync(path, { bigint: true }).ino)
+  return found
 }
 
 /**

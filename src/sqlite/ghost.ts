@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
+import { stat } from './files.ts'
 
 const held = new WeakMap<Database, string>()
 
@@ -20,6 +20,6 @@ export function refuseGhost(db: Database): void {
 }
 
 function identity(file: string): string {
-  const found = statSync(file, { throwIfNoEntry: false })
+  const found = stat(file)
   return `${found?.dev} ${found?.ino}`
 }

@@ -1,11 +1,11 @@
-import { type Stats, statSync } from 'node:fs'
-import Sqlite, { type Database, type Statement } from 'better-sqlite3'
+import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import type { History } from '../core/history.ts'
 import type { Run, Running } from '../core/migration.ts'
 import { failure } from './failure.ts'
 import { historyOf, NOTHING } from './history.ts'
 import { Ledger } from './ledger.ts'
+import { LiveConnection, type Open } from './live-connection.ts'
 import { schemaSql } from './live-schema.ts'
 import { isLocked } from './lock.ts'
 import { runOf, runRecords } from './run-record.ts'
@@ -17,34 +17,26 @@ import { alive, dead, runningOf } from './told-run.ts'
  */
 export class RecordReader {
   readonly #file: string
-  #open: Open | null = null
-  #known: { version: unknown; history: History } | null = null
-  /** It was seen just now that what is open is what it should be; whoever asks next need not look again. */
-  #looked = false
+  readonly #live: LiveConnection
+  #known: { readonly open: Open; readonly version: unknown; readonly history: History } | null = null
 
   constructor(file: string) {
     this.#file = file
+    this.#live = new LiveConnection(file)
   }
 
   /** Whether `path` leads to the file that is open, which still bears its name. */
   isOf(path: string): boolean {
-    this.#looked = false
-    try {
-      if (this.#open === null || !isSame(this.#open, stat(this.#file))) return false
-      this.#looked = path === this.#file || isSame(this.#open, stat(path))
-    } catch {
-      // It cannot be reached, which is told to whoever asks it something.
-    }
-    return this.#looked
+    return this.#live.isOf(path)
   }
 
   /** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */
   read(): History {
     return this.#asking((db, open) => {
       const version = open.version.get()
-      if (this.#known !== null && this.#known.version === version) return this.#known.history
+      if (this.#known?.open === open && this.#known.version === version) return this.#known.history
       const history = db.transaction(() => historyOf(db))()
-      this.#known = { version, history }
+      this.#known = { open, version, history }
       return history
     }, NOTHING)
   }
@@ -109,83 +101,23 @@ export class RecordReader {
   }
 
   close(): void {
-    this.#forget()
+    this.#live.close()
   }
 
   #asking<T>(ask: (db: Database, open: Open) => T, absent: T): T {
     try {
-      const open = this.#connection()
+      const open = this.#live.get()
       return open === null ? absent : ask(open.db, open)
     } catch (error) {
       const told = namingFile(failure(error, 'database-unavailable'), this.#file)
       // Who is locked out for a moment has seen nothing wrong with what is open.
-      if (told.code !== 'database-locked') this.#forget()
+      if (told.code !== 'database-locked') this.#live.close()
       throw told
     }
-  }
-
-  /** The connection to the file that bears the name now: it may have been replaced, and a ghost must not be believed. */
-  #connection(): Open | null {
-    const looked = this.#looked
-    this.#looked = false
-    if (looked && this.#open !== null) return this.#open
-    const found = stat(this.#file)
-    if (this.#open !== null && isSame(this.#open, found)) return this.#open
-    if (found === undefined) {
-      this.#forget()
-      return null
-    }
-    if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
-    const { dev, ino, size } = found
-    const open = { ...openToAsk(this.#file), dev, ino, size }
-    this.#forget()
-    this.#open = open
-    return open
-  }
-
-  #forget(): void {
-    this.#open?.db.close()
-    this.#open = null
-    this.#known = null
-  }
-}
-
-/** A file that was cut is no commit, and an open connection would go on with the pages that it has read. */
-function isSame({ dev, ino, size }: Open, found: Stats | undefined): boolean {
-  return found?.ino === ino && found.dev === dev && found.size === size
-}
-
-interface Open {
-  readonly db: Database
-  /** Another number when another connection has committed (https://sqlite.org/pragma.html#pragma_data_version). */
-  readonly version: Statement
-  readonly dev: number
-  readonly ino: number
-  readonly size: number
-}
-
-/**
- * Opens the file and reads in it, so that the connection before it is closed when this one has its part in the WAL-index: who
- * finds nobody there begins that index anew, and locks others out for it (https://sqlite.org/walformat.html#recovery).
- */
-function openToAsk(file: string): Pick<Open, 'db' | 'version'> {
-  const db = new Sqlite(file, { readonly: true, timeout: 0 })
-  try {
-    const version = db.prepare('PRAGMA data_version').pluck()
-    version.get()
-    return { db, version }
-  } catch (error) {
-    db.close()
-    throw error
   }
 }
 
 function namingFile(error: MigrationError, file: string): MigrationError {
   const { code, message, details, cause } = error
   return message.includes(file) ? error : new MigrationError(code, `${file}: ${message}`, details, { cause })
-}
-
-// Never fs.open: closing such a descriptor would drop the locks that SQLite holds in this process.
-function stat(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false })
 }

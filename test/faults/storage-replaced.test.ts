@@ -1,4 +1,5 @@
-import { renameSync, rmSync } from 'node:fs'
+import { copyFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import { busy, CATS, write } from '../support/folder.ts'
 import { contentOf, query, type Server, startServer } from '../support/server.ts'
@@ -92,5 +93,81 @@ each('fault 31: a file that is %s', (_, changed) => {
     rmSync(`${server.migrations}/0003_busy.mjs`)
     await goesOn(server, changed)
     expect(ghost.sum()).toBe(before)
+  })
+})
+
+/** The first makes the file larger; the others leave its size as it is. */
+const SAME_SIZE = {
+  '0000_large.up.sql': 'CREATE TABLE large AS SELECT randomblob(20000) AS x;',
+  '0001_one.up.sql': 'INSERT INTO large VALUES (1);',
+  '0002_two.up.sql': 'INSERT INTO large VALUES (2);',
+  '0003_three.up.sql': 'INSERT INTO large VALUES (3);',
+}
+
+/** Each post is believed by the next that is asked, and a file put back beside it is seen. */
+async function tellsEach(server: Server, from: number): Promise<void> {
+  const { size } = statSync(server.database)
+  for (let id = from; id <= 3; id += 1) {
+    expect((await server.post(`/migrate?target=${id}`)).body).toMatchObject({ status: 'succeeded', to: id })
+    const { body } = await server.get('/migrations')
+    expect([body.current, body.pending, body.stale]).toEqual([id, 3 - id, undefined])
+    expect((await server.get(`/readyz?schema=${id}`)).status).toBe(200)
+  }
+  expect(statSync(server.database).size).toBe(size)
+  write(server.migrations, { '0003_three.down.sql': 'DELETE FROM large WHERE x = 3;' })
+  expect((await server.post('/rollback')).body).toMatchObject({ status: 'succeeded', to: 2 })
+  expect((await server.get('/migrations')).body).toMatchObject({ current: 2 })
+}
+
+/** Leaves nothing beside it. */
+function inWal(database: string): void {
+  const db = new Sqlite(database)
+  db.pragma('journal_mode = WAL')
+  db.close()
+}
+
+function removeBeside(database: string): void {
+  for (const end of ['-wal', '-shm']) rmSync(`${database}${end}`)
+}
+
+describe('fault 31: what SQLite keeps beside the file', () => {
+  it('may be deleted while the server runs', async () => {
+    const server = await startServer({ files: SAME_SIZE, env: { BACKUP_KEEP: '0' } })
+    await server.post('/migrate?target=0')
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 0 })
+    removeBeside(server.database)
+    await tellsEach(server, 1)
+  })
+
+  it('may be deleted when the content of another is put into the file', async () => {
+    const server = await startServer({ files: SAME_SIZE, env: { BACKUP_KEEP: '0' } })
+    await server.post('/migrate?target=0')
+    copyFileSync(server.database, `${server.database}.sound`)
+    await server.post('/migrate?target=2')
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 2 })
+    copyFileSync(`${server.database}.sound`, server.database)
+    removeBeside(server.database)
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 0 })
+    await tellsEach(server, 1)
+  })
+
+  it('serves the file that takes the name too: what others commit there, who come and go, is told at once', async () => {
+    const { database, ...server } = await serving()
+    inWal(`${database}.next`)
+    renameSync(`${database}.next`, database)
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 0 })
+    for (let round = 0; round < 4; round += 1) {
+      const other = new Sqlite(database)
+      other.exec(
+        round % 2 === 0 ? `INSERT INTO migrations (id, name) VALUES (1, 'x')` : 'DELETE FROM migrations WHERE id = 1',
+      )
+      other.pragma('wal_checkpoint(TRUNCATE)')
+      other.close()
+      expect(query(database, 'SELECT max(id) AS id FROM migrations')).toEqual([{ id: round % 2 === 0 ? 1 : 0 }])
+      const { body } = await server.get('/migrations')
+      expect([body.current, body.stale], `round ${round}`).toEqual([round % 2 === 0 ? 1 : 0, undefined])
+    }
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
+    expect(contentOf(database).integrity).toBe('ok')
   })
 })

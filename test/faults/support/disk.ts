@@ -84,6 +84,22 @@ function fill(file: string, bytes: number): void {
   }
 }
 
+/**
+ * Lays an overlayfs over two disks that tells their files apart by inodes too large for a number. Gives its folder and that of
+ * the lower disk, or why it cannot be had.
+ */
+export function overlay(): { lower: string; folder: string } | string {
+  const [lower, above, folder] = [disk(256).folder, disk(256).folder, temporaryFolder()]
+  const [upper, work] = [folderIn(above, 'upper'), folderIn(above, 'work')]
+  try {
+    mount('-t', 'overlay', '-o', `xino=on,lowerdir=${lower},upperdir=${upper},workdir=${work}`, 'overlay', folder)
+  } catch (error) {
+    return firstLine((error as { stderr?: Buffer }).stderr?.toString() || String(error))
+  }
+  onTestFinished(() => void execFileSync('umount', ['--lazy', folder]))
+  return { lower, folder }
+}
+
 /** Lays a read-only view of `path`, a file or a folder, over it. Gives what takes it away again. */
 export function readOnlyView(path: string): () => void {
   let there = true

@@ -1,0 +1,116 @@
+import type { Stats } from 'node:fs'
+import Sqlite, { type Database, type Statement } from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
+import { stat } from './files.ts'
+
+/** A read-only connection, which never waits for a lock. */
+export interface Open {
+  readonly db: Database
+  /** Another number when another connection has committed (https://sqlite.org/pragma.html#pragma_data_version). */
+  readonly version: Statement
+}
+
+/** What was found when it was opened. */
+interface Found extends Open {
+  readonly dev: number
+  readonly ino: number
+  readonly size: number
+  /** The inode of the WAL-index. */
+  readonly index: number | undefined
+  /** When it was seen last that the index is the same, and the time that the file had then. */
+  seenAt: number
+  mtimeMs: number
+}
+
+/** For how long it is believed, unless the file has changed, that nobody has deleted the WAL-index, in milliseconds. */
+const INDEX_MS = 50
+
+/** The connection to what bears a file's name now: it may have been replaced, and a ghost must not be believed. */
+export class LiveConnection {
+  readonly #file: string
+  #open: Found | null = null
+  /** It was seen just now that what is open is what it should be; whoever asks next need not look again. */
+  #looked = false
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  /** Whether `path` leads to the file that is open, which still bears its name. */
+  isOf(path: string): boolean {
+    this.#looked = false
+    try {
+      if (this.#open === null || !this.#isStill(this.#open, stat(this.#file))) return false
+      this.#looked = path === this.#file || isFile(this.#open, stat(path))
+    } catch {
+      // It cannot be reached, which is told to whoever asks it something.
+    }
+    return this.#looked
+  }
+
+  /** `null` where there is no file. Another object when it had to be opened anew. */
+  get(): Open | null {
+    const looked = this.#looked
+    this.#looked = false
+    if (looked && this.#open !== null) return this.#open
+    const found = stat(this.#file)
+    if (this.#open !== null && this.#isStill(this.#open, found)) return this.#open
+    if (found === undefined) {
+      this.close()
+      return null
+    }
+    if (!found.isFile()) throw new MigrationError('database-unavailable', `${this.#file} is no file; set DATABASE_URL`)
+    // A process has one WAL-index for all its connections to a file. Where that has become another, or another file has taken
+    // the name and the index with it, this one must be gone first: the new one would get the old index, or lose its locks on
+    // the index when this one is closed (https://sqlite.org/howtocorrupt.html, section 2.2).
+    if (this.#open !== null && !(isFile(this.#open, found) && this.#open.index === this.#indexNow())) this.close()
+    const before = this.#indexNow()
+    const opened = openToAsk(this.#file)
+    this.close()
+    const { dev, ino, size, mtimeMs } = found
+    const index = before ?? this.#indexNow()
+    this.#open = { ...opened, dev, ino, size, mtimeMs, index, seenAt: performance.now() }
+    return this.#open
+  }
+
+  close(): void {
+    this.#open?.db.close()
+    this.#open = null
+  }
+
+  /** A file that was cut is no commit, and a connection would go on with the pages that it has read. */
+  #isStill(open: Found, found: Stats | undefined): boolean {
+    if (found?.size !== open.size || !isFile(open, found)) return false
+    const now = performance.now()
+    if (found.mtimeMs === open.mtimeMs && now - open.seenAt < INDEX_MS) return true
+    if (this.#indexNow() !== open.index) return false
+    open.mtimeMs = found.mtimeMs
+    open.seenAt = now
+    return true
+  }
+
+  /** The inode of the WAL-index, `undefined` where there is none: somebody may delete it while it is mapped. */
+  #indexNow(): number | undefined {
+    return stat(`${this.#file}-shm`)?.ino
+  }
+}
+
+function isFile({ dev, ino }: Found, found: Stats | undefined): boolean {
+  return found?.ino === ino && found.dev === dev
+}
+
+/**
+ * Opens the file and reads in it, so that the connection before it is closed when this one has its part in the WAL-index: who
+ * finds nobody there begins that index anew, and locks others out for it (https://sqlite.org/walformat.html#recovery).
+ */
+function openToAsk(file: string): Open {
+  const db = new Sqlite(file, { readonly: true, timeout: 0 })
+  try {
+    const version = db.prepare('PRAGMA data_version').pluck()
+    version.get()
+    return { db, version }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
