@@ -15,13 +15,14 @@ import { openDirectory } from './directory/directory.ts'
 import { buildApp } from './http/app.ts'
 import { closeApp } from './http/close.ts'
 import { openMetrics } from './http/metrics.ts'
+import { openJudges } from './http/validation.ts'
 import { openLog } from './log.ts'
 import { sqliteEngine } from './sqlite/engine.ts'
 import { openTokens } from './tokens.ts'
 
 /** What is left, after the run was ended, for answers to be sent and connections to be closed. */
 const CLOSE_MS = 5_000
-/** How long after the start what may be needed is made ready, in milliseconds: the status, a runner, and the meters. */
+/** How long after the start what may be needed is made ready, in milliseconds: the status, a runner, the meters and the judges. */
 const WARM_MS = 100
 /** How long after a run the history is read anew, in milliseconds: not before the answer has been sent. */
 const REREAD_MS = 20
@@ -61,6 +62,7 @@ async function serve(config: Config): Promise<void> {
   let startFailure: () => MigrationError | null = () => null
   const version = packageVersion()
   const metrics = openMetrics(version)
+  const judges = openJudges()
   const runs = openRuns({
     engine,
     look: () => directory.look(),
@@ -93,6 +95,7 @@ async function serve(config: Config): Promise<void> {
     newId: () => randomUUID(),
     version,
     metrics,
+    judges,
     startFailure: () => startFailure(),
     log,
   })
@@ -130,6 +133,7 @@ async function serve(config: Config): Promise<void> {
     await status().catch(() => {})
     engine.warm()
     await metrics.open()
+    await judges.ready()
   }
   if (!config.migrateOnStart || closing) return
   const failed = (err: MigrationError) => log.error({ code: err.code, err }, 'the migration at start has failed')

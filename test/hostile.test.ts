@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { judges } from '../src/http/validation.ts'
+import { openJudges } from '../src/http/validation.ts'
 import { CATS } from './support/folder.ts'
 import { raw, withHost } from './support/raw.ts'
 import { ask, shared, startServer } from './support/server.ts'
@@ -176,8 +176,20 @@ it('the first requests of all, which come at once, are each judged for themselve
   expect((await server.get('/runs')).body.runs).toEqual([])
 })
 
+const STEPS = { type: 'object', properties: { steps: { type: 'string', pattern: '^[0-9]+$' } } }
+
+it('no request waits for its judge once all are ready', async () => {
+  const judges = openJudges()
+  const all = [judges.of({ schema: STEPS }), judges.of({ schema: { ...STEPS, required: ['steps'] } })]
+  await judges.ready()
+  expect(all.map((judge) => [judge({ steps: '1' }), judge({ steps: 'x' }), judge({})])).toEqual([
+    [true, false, true],
+    [true, false, false],
+  ])
+})
+
 it('what is wrong with one of the first requests is not taken for what is wrong with the next', async () => {
-  const judge = judges()({ schema: { type: 'object', properties: { steps: { type: 'string', pattern: '^[0-9]+$' } } } })
+  const judge = openJudges().of({ schema: STEPS })
   const all = await Promise.allSettled([judge({ steps: 'x' }), judge({ steps: '1' }), judge({ steps: ['1'] })])
   expect(all).toMatchObject([
     { status: 'rejected', reason: [{ keyword: 'pattern' }] },

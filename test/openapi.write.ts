@@ -6,6 +6,7 @@ import type { Engine } from '../src/core/engine.ts'
 import type { Runs } from '../src/core/runs.ts'
 import { buildApp } from '../src/http/app.ts'
 import { openMetrics } from '../src/http/metrics.ts'
+import { openJudges } from '../src/http/validation.ts'
 import { withProblems } from './support/readme-problems.ts'
 
 const nobody = new Proxy({}, { get: () => () => Promise.reject(new Error('nothing is asked here')) })
@@ -21,6 +22,7 @@ const app = await buildApp({
   newId: () => '0',
   version: packageVersion(),
   metrics: openMetrics(packageVersion()),
+  judges: openJudges(),
   startFailure: () => null,
   log: pino({ level: 'silent' }),
 })

@@ -30,7 +30,7 @@ import { runRoutes } from './run-routes.ts'
 import { schemaRoutes } from './schema.ts'
 import { SECURITY_HEADERS, secureAnswers } from './security.ts'
 import { refuseUnknown } from './unknown.ts'
-import { judges, NO_COMPILERS } from './validation.ts'
+import { type Judges, NO_COMPILERS } from './validation.ts'
 
 export interface AppOptions extends AuthOptions {
   readonly engine: Engine
@@ -43,6 +43,7 @@ export interface AppOptions extends AuthOptions {
   readonly newId: () => string
   readonly version: string
   readonly metrics: Metrics
+  readonly judges: Judges
   /** Why the migration at start has failed. */
   readonly startFailure: () => MigrationError | null
   readonly log: FastifyBaseLogger
@@ -81,7 +82,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     },
   })
   app.setErrorHandler(answerProblem)
-  app.setValidatorCompiler(judges())
+  app.setValidatorCompiler(options.judges.of)
   // The schemas describe the answers and do not filter them; a test holds the two together.
   app.setSerializerCompiler(() => serialized)
   app.setReplySerializer(serialized)

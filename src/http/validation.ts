@@ -1,3 +1,4 @@
+import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Ajv, ErrorObject, ValidateFunction } from 'ajv'
 import type { SafePromiseLike } from 'fastify'
 import { MigrationError } from '../core/errors.ts'
@@ -20,12 +21,20 @@ function none(): never {
   throw new MigrationError('internal', 'a compiler of schemas was asked for, and ours are in its place')
 }
 
+/** What judges the requests of all routes. */
+export interface Judges {
+  /** Give this to Fastify as its compiler. */
+  readonly of: (route: { readonly schema: unknown }) => Judge
+  /** Compiles what no request has needed yet, so that none waits for it. */
+  ready(): Promise<void>
+}
+
 /**
- * Judges requests by their schemas, each of which is compiled when it is needed first: most queries are empty, and most
- * processes are never asked for most routes. Nothing of a request is removed, completed or converted: what does not fit is
- * refused.
+ * Judges requests by their schemas, each of which is compiled when it is needed first or nobody waits: most queries are empty,
+ * and who waits for a start does not wait for this. Nothing of a request is removed, completed or converted: what does not fit
+ * is refused.
  */
-export function judges(): (route: { readonly schema: unknown }) => Judge {
+export function openJudges(): Judges {
   let compiler: Ajv | null = null
   const compile = async (schema: Schema): Promise<ValidateFunction> => {
     const { Ajv } = await import('ajv')
@@ -33,7 +42,23 @@ export function judges(): (route: { readonly schema: unknown }) => Judge {
     compiler ??= new Ajv({ addUsedSchema: false, validateSchema: false, meta: false })
     return compiler.compile(schema)
   }
-  return ({ schema }) => judgeOf(schema as Schema, compile)
+  const all: Judged[] = []
+  return {
+    of: ({ schema }) => {
+      // Headers are texts anyway.
+      if (asksForTexts(schema as Schema)) return () => true
+      const judged = judgedBy(schema as Schema, compile)
+      all.push(judged)
+      return judged.judge
+    },
+    ready: async () => {
+      for (const { make } of all) {
+        await make()
+        // Requests come first.
+        await yieldToOthers()
+      }
+    },
+  }
 }
 
 interface Schema {
@@ -42,11 +67,19 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
-function judgeOf(schema: Schema, compile: Compile): Judge {
-  // Headers are texts anyway.
-  if (asksForTexts(schema)) return () => true
+interface Judged {
+  readonly judge: Judge
+  /** Compiles the schema, unless it is. */
+  readonly make: () => Promise<ValidateFunction>
+}
+
+function judgedBy(schema: Schema, compile: Compile): Judged {
   const mayBeEmpty = schema.required === undefined || schema.required.length === 0
   let compiled: ValidateFunction | null = null
+  const make = async () => {
+    compiled ??= await compile(schema)
+    return compiled
+  }
   const judge: Judge = (part) => {
     if (mayBeEmpty && isEmpty(part)) return true
     if (compiled === null) return first(part) as unknown as SafePromiseLike<boolean>
@@ -55,12 +88,11 @@ function judgeOf(schema: Schema, compile: Compile): Judge {
     return fits
   }
   async function first(part: unknown): Promise<boolean> {
-    const fits = await compile(schema).catch((error: unknown) => Promise.reject(ours(error)))
-    compiled = fits
+    const fits = await make().catch((error: unknown) => Promise.reject(ours(error)))
     // Others may be judged before who asked hears of it: what is wrong goes with the answer.
     return fits(part) ? true : Promise.reject(fits.errors)
   }
-  return judge
+  return { judge, make }
 }
 
 /** Fastify takes what a judge is rejected with for the client's fault, unless it says otherwise. */
