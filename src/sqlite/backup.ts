@@ -77,15 +77,23 @@ export function settleBackup(
   spared: string | null = null,
 ): string | null {
   if (name === null) return null
-  if (!changed) {
-    removeBackup(place.folder, name, runId)
-    return null
-  }
+  if (!changed) return tidied(() => removeBackup(place.folder, name, runId)) ? null : name
   // It counts itself, whatever the clock said when the others were made.
   const others = { ...place, keep: place.keep - 1 }
   const hasMade = (id: string) => runRecords(db, 'id = ?', [id], 1).length > 0
-  if (place.keep > 0) prune(others, database, spared === null ? [name] : [name, spared], hasMade)
+  if (place.keep > 0) tidied(() => prune(others, database, spared === null ? [name] : [name, spared], hasMade))
   return name
+}
+
+/** Whether a backup could be deleted decides nothing about the run. */
+function tidied(act: () => void): boolean {
+  try {
+    act()
+    return true
+  } catch (error) {
+    console.error('a backup could not be deleted:', error)
+    return false
+  }
 }
 
 function isEmpty(db: Database): boolean {

@@ -1,4 +1,4 @@
-import { existsSync, statfsSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
@@ -26,6 +26,7 @@ export async function copyDatabase(db: Database, path: string): Promise<void> {
   try {
     const wanted = likeness(db)
     refuseWithoutSpace(dirname(path), wanted.pages * formOf(db).pageSize)
+    createLike(path, db.name)
     const { totalPages } = await db.backup(path, { progress: () => ALL_AT_ONCE })
     // An online backup that copied nothing reports success.
     if (wanted.pages > 0 && totalPages === 0) throw incomplete(path)
@@ -39,6 +40,12 @@ export async function copyDatabase(db: Database, path: string): Promise<void> {
   } finally {
     db.exec('COMMIT')
   }
+}
+
+/** What may not be read by others is not to be read by them in a copy; SQLite gives what it keeps beside it the same permissions. */
+function createLike(path: string, other: string): void {
+  closeSync(openSync(path, 'wx', 0o600))
+  chmodSync(path, (statSync(other).mode & 0o777) | 0o600)
 }
 
 /** The most pages that an online backup copies in one go. */

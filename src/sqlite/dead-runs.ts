@@ -6,7 +6,7 @@ import type { SchemaChanges, StepReport } from '../core/migration.ts'
 import { currentAfter, hasHappened, toldError } from '../core/outcome.ts'
 import { logRow } from './attempt.ts'
 import { backupAt, removeBackup, sweep } from './backup-files.ts'
-import type { Claimed } from './connection.ts'
+import { type Claimed, cutWal } from './connection.ts'
 import { openToRead } from './copy.ts'
 import { openGuarded } from './database.ts'
 import { Ledger } from './ledger.ts'
@@ -46,6 +46,7 @@ export function recoverRuns({ database, lockTimeoutMs }: Claimed, backups: Backu
   try {
     db.pragma('synchronous = FULL')
     recordInterrupted(db, backups)
+    cutWal(db)
   } finally {
     db.close()
   }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Conduct, Decide, Engine, Order, Outcome } from '../core/engine.ts'
+import { MigrationError } from '../core/errors.ts'
 import { currentOf } from '../core/history.ts'
 import { type Aftermath, askOnce, complete, settle, settleRehearsal } from './aftermath.ts'
 import { leftovers, listBackups } from './backup-files.ts'
@@ -78,6 +79,20 @@ export function sqliteEngine(
       if (warmed) setTimeout(warm, REWARM_MS).unref()
     }
   }
+  /** A run of the file that bears the name now: what is said of it later is said of that one, wherever the name leads then. */
+  const recorded = async (order: Order, conduct: Conduct, assign: Execution['assign']): Promise<Outcome> => {
+    const claim = file()
+    return await conducted(order, conduct, {
+      claim,
+      assign: async () => {
+        if (file() === claim) return await assign()
+        const message = `${options.file} leads to another file since this run has begun with ${claim}; post again`
+        throw new MigrationError('database-unavailable', message)
+      },
+      settle: (words, known) => settle(aftermath(claim), words, known),
+      complete: (words, known, told) => complete(aftermath(claim), words, known, told),
+    })
+  }
   /** The assignment that `words` make of what is decided on the state of now. */
   const decided = (decide: Decide, words: (steps: ReturnType<Decide>) => Assignment) => async () => {
     const history = await record.read('patient')
@@ -92,12 +107,11 @@ export function sqliteEngine(
     schema: async () => await record.ask((reader) => reader.schema()),
     keptDown: async (id) => await record.ask((reader) => reader.keptDown(id)),
     execute: (order, decide, conduct) =>
-      conducted(order, conduct, {
-        claim: file(),
-        assign: decided(decide, (steps) => ({ type: 'run', run: rowOf(order), steps, backups: backups() })),
-        settle: (words, known) => settle(aftermath(file()), words, known),
-        complete: (words, known, told) => complete(aftermath(file()), words, known, told),
-      }),
+      recorded(
+        order,
+        conduct,
+        decided(decide, (steps) => ({ type: 'run', run: rowOf(order), steps, backups: backups() })),
+      ),
     rehearse: (order, decide, conduct) =>
       conducted(order, conduct, {
         claim: rehearsalPath(file()),
@@ -107,16 +121,11 @@ export function sqliteEngine(
         complete: () => {},
       }),
     restore: (order, name, agree, conduct) =>
-      conducted(order, conduct, {
-        claim: file(),
-        assign: async () => {
-          const history = await record.read('patient')
-          agree(history)
-          const words = { type: 'restore', run: rowOf(order), steps: [], name, backups: backups() } as const
-          return { words, current: currentOf(history.applied) }
-        },
-        settle: (words, known) => settle(aftermath(file()), words, known),
-        complete: (words, known, told) => complete(aftermath(file()), words, known, told),
+      recorded(order, conduct, async () => {
+        const history = await record.read('patient')
+        agree(history)
+        const words = { type: 'restore', run: rowOf(order), steps: [], name, backups: backups() } as const
+        return { words, current: currentOf(history.applied) }
       }),
     backups: async () => listBackups(backups().folder, file()),
     runs: async (limit, before) => await record.ask((reader) => reader.runs(limit, before)),

@@ -2,20 +2,29 @@ import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { stat } from './files.ts'
 
-const held = new WeakMap<Database, string>()
-
-/** From now on `db` may commit only while its name still means the file that was opened. */
-export function holdTo(db: Database): void {
-  held.set(db, identity(db.name))
+interface Held {
+  readonly file: string
+  /** `null` before the first commit: SQLite creates it late. */
+  wal: string | null
 }
 
-/** Throws where the file that `db` has open was deleted or replaced: what is committed to a ghost is lost. */
+const held = new WeakMap<Database, Held>()
+
+/** From now on `db` may commit only while its name still means the file that was opened, and its WAL is the one that others see. */
+export function holdTo(db: Database): void {
+  held.set(db, { file: identity(db.name), wal: null })
+}
+
+/** Throws where the file that `db` has open, or its WAL, was deleted or replaced: what is committed to a ghost is lost. */
 export function refuseGhost(db: Database): void {
   const was = held.get(db)
-  if (was === undefined || identity(db.name) === was) return
+  if (was === undefined) return
+  const wal = identity(`${db.name}-wal`)
+  was.wal ??= wal
+  if (identity(db.name) === was.file && wal === was.wal) return
   throw new MigrationError(
     'database-unavailable',
-    `${db.name} was deleted or replaced while the run was under way; what was not committed is undone; post again`,
+    `${db.name} or its WAL was deleted or replaced while the run was under way; what was not committed is undone; post again`,
   )
 }
 

@@ -17,12 +17,12 @@ interface Found extends Open {
   readonly size: number
   /** The inode of the WAL-index. */
   readonly index: number | undefined
-  /** When it was seen last that the index is the same, and the time that the file had then. */
+  readonly mtimeMs: number
+  /** When it was seen last that the index is the same. */
   seenAt: number
-  mtimeMs: number
 }
 
-/** For how long it is believed, unless the file has changed, that nobody has deleted the WAL-index, in milliseconds. */
+/** For how long it is believed that nobody has deleted the WAL-index of a file that is the same, in milliseconds. */
 const INDEX_MS = 50
 
 /** The connection to what bears a file's name now: it may have been replaced, and a ghost must not be believed. */
@@ -78,13 +78,15 @@ export class LiveConnection {
     this.#open = null
   }
 
-  /** A file that was cut is no commit, and a connection would go on with the pages that it has read. */
+  /**
+   * Whoever writes to a file without SQLite, as `cp` does, makes no commit, and a connection would go on with the pages that it
+   * has read. What SQLite writes cannot be told from that; but in a WAL it seldom writes to the file itself.
+   */
   #isStill(open: Found, found: Stats | undefined): boolean {
-    if (found?.size !== open.size || !isFile(open, found)) return false
+    if (found?.size !== open.size || found.mtimeMs !== open.mtimeMs || !isFile(open, found)) return false
     const now = performance.now()
-    if (found.mtimeMs === open.mtimeMs && now - open.seenAt < INDEX_MS) return true
+    if (now - open.seenAt < INDEX_MS) return true
     if (this.#indexNow() !== open.index) return false
-    open.mtimeMs = found.mtimeMs
     open.seenAt = now
     return true
   }

@@ -1,5 +1,6 @@
 import { statSync, utimesSync } from 'node:fs'
 import Sqlite from 'better-sqlite3'
+import { MigrationError } from '../core/errors.ts'
 
 /** The side database that is locked for the whole of a run. */
 export function lockPath(database: string): string {
@@ -21,7 +22,7 @@ export function takeLock(database: string, at: number): Disposable | null {
   } catch (error) {
     side.close()
     if (isBusy(error)) return null
-    throw error
+    throw named(database, error)
   }
 }
 
@@ -48,10 +49,17 @@ export function isLocked(database: string): boolean {
     return false
   } catch (error) {
     if (isBusy(error)) return true
-    throw error
+    throw named(database, error)
   } finally {
     side.close()
   }
+}
+
+/** What is damaged there is not the database, and may be removed. */
+function named(database: string, error: unknown): unknown {
+  if (!(error instanceof Sqlite.SqliteError && /^SQLITE_(NOTADB|CORRUPT)/.test(error.code))) return error
+  const advice = `${lockPath(database)} is not the empty file that a run locks; remove it while nothing runs, and post again`
+  return new MigrationError('database-unavailable', advice, {}, { cause: error })
 }
 
 function isBusy(error: unknown): boolean {

@@ -6,7 +6,9 @@ import { logRow, type Work } from './attempt.ts'
 import { makeBackup, type OwnBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
 import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record } from './connection.ts'
+import { copyFailure } from './copy.ts'
 import { recordInterrupted } from './dead-runs.ts'
+import { stat } from './files.ts'
 import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
 import type { Assignment, RunnerResult, RunRow, Told } from './messages.ts'
@@ -30,17 +32,19 @@ export async function performRun(
     const { clock } = claimed
     sweep(backups, claimed.database)
     recordInterrupted(db, backups)
+    // Of a run that died much may be left there, and a backup wants room.
+    if ((stat(`${claimed.database}-wal`)?.size ?? 0) > 0) cutWal(db)
     const backup = await makeBackup(db, claimed.database, backups, run.id)
     const { startedAt } = clock
     const notRun = steps.map((step) => reportOf(step))
     const from = begin(db, backup, (current) => {
       recordBegin(db, run, startedAt, current, { atomic: run.atomic, steps: notRun, backup: backup?.name ?? null })
     })
-    backup?.publish()
+    const unpublished = publish(backup, notRun)
     const before = objectsOf(db)
     telling.say({ type: 'begun', startedAt, from, before, backup: backup?.name ?? null })
     const works = steps.map(workOf)
-    const { steps: reports, error } = withoutRoom(db, notRun) ?? executeAll(db, works, run, telling)
+    const { steps: reports, error } = unpublished ?? withoutRoom(db, notRun) ?? executeAll(db, works, run, telling)
     if (error !== null) db = openAnew(db, claimed)
     const kept = backup?.settle(db, reports.some(hasHappened)) ?? null
     const end: RunnerResult = {
@@ -64,6 +68,16 @@ export async function performRun(
     return { result: end, recorded }
   } finally {
     db.close()
+  }
+}
+
+/** What kept the backup from getting its name: the run has been recorded by then, and so is this. */
+function publish(backup: OwnBackup | null, steps: RunResult['steps']): RunResult | null {
+  try {
+    backup?.publish()
+    return null
+  } catch (error) {
+    return { steps, error: copyFailure(error, 'without its backup nothing was run; mend the folder of the backups') }
   }
 }
 

@@ -43,10 +43,11 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
       const output = openOutput(hear)
       for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', output())
     },
-    kill: () => killGroup(child),
+    // Of one that is gone, and whose number may be another's by now, endOf has ended the group.
+    kill: () => isThere(child) && killGroup(child),
     gone,
     get alive() {
-      return child.exitCode === null && child.signalCode === null && child.connected
+      return isThere(child) && child.connected
     },
   }
 }
@@ -89,6 +90,10 @@ async function endOf(child: ChildProcess): Promise<Ended> {
     return { type: 'ended', code, signal }
   })
   return await Promise.race([exited, failed])
+}
+
+function isThere({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null
 }
 
 function killGroup({ pid }: ChildProcess): void {

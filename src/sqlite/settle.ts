@@ -5,7 +5,7 @@ import { hasHappened, toldError } from '../core/outcome.ts'
 import { logRow } from './attempt.ts'
 import { settleBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
-import { record } from './connection.ts'
+import { cutWal, record } from './connection.ts'
 import { openGuarded } from './database.ts'
 import { Ledger } from './ledger.ts'
 import type { RunnerResult, Told, ToRunner } from './messages.ts'
@@ -34,6 +34,8 @@ export function settleRun(words: Settle): Told {
     const result = words.told ?? endBy(db, words, row?.backup ?? null)
     db.pragma(`busy_timeout = ${RECORD_MS}`)
     const recorded = examine(db, 'migration_runs') !== 'ours' || record(db, () => write(db, words, result), 1)
+    // What the dead one had written and not committed would else stay there until the next run.
+    cutWal(db)
     return { result, recorded }
   } finally {
     db.close()
