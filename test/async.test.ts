@@ -33,6 +33,13 @@ describe('a client that prefers respond-async', () => {
     expect(query(server.database, 'SELECT id, status FROM migration_runs')).toEqual([{ id, status: 'cancelled' }])
   })
 
+  it('is told how the run stands when it has waited as long as it liked', async () => {
+    const server = await startServer({ files: { ...FIRST, '0001_never.up.sql': ENDLESS } })
+    const answer = await server.post('/migrate', { headers: { prefer: 'respond-async, wait=3' } })
+    expect(answer.status).toBe(202)
+    expect(answer.body).toMatchObject({ status: 'running', steps: [{ status: 'done' }, { status: 'running' }] })
+  })
+
   it('finds a failure at the place, with its error', async () => {
     const server = await startServer({ files: { ...FIRST, '0001_bad.up.sql': 'SELEC 1;' } })
     const answer = await server.post('/migrate', ASYNC)

@@ -23,7 +23,12 @@ describe('fault 15: an applied migration whose file is another now', () => {
       body: { code: 'checksum-mismatch', migrations: [{ id: 1, name: 'add_age' }] },
     })
     const before = contentOf(server.database)
-    expect((await server.post('/repair?dryRun=true')).body).toMatchObject({ status: 'planned', steps: [{ id: 1 }] })
+    expect((await server.post('/repair?dryRun=true')).body).toMatchObject({
+      status: 'planned',
+      from: 1,
+      to: 1,
+      steps: [{ id: 1 }],
+    })
     expect(contentOf(server.database)).toEqual(before)
     const { status, body } = await server.post('/repair')
     expect(status).toBe(200)

@@ -57,6 +57,7 @@ describe('GET /migrations', () => {
     await server.post('/migrate?target=1')
     const { headers, text } = await server.get('/migrations', { accept: 'text/plain' })
     expect(headers.get('content-type')).toBe('text/plain; charset=utf-8')
+    expect((await server.get('/migrations', { accept: 'text/plain; charset=UTF-8, */*;q=0.1' })).text).toBe(text)
     expect(text.replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME')).toBe(
       '[X] 0000 init_db  TIME\n[X] 0001 add_age  TIME\n[ ] 0002 add_tom\n\nApplied: 2\nPending: 1\n',
     )

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
+import { renameSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { CATS, ENDLESS, write } from './support/folder.ts'
+import { CATS, ENDLESS } from './support/folder.ts'
 import { ask, type Server, startServer, until } from './support/server.ts'
 
 const PROMTOOL = spawnSync('promtool', ['--version']).status === 0
@@ -87,9 +88,12 @@ describe('GET /metrics', () => {
 
   it('says that the database cannot be read, and what it was last', async () => {
     const server = await startServer({ files: CATS })
-    await server.post('/migrate')
-    await scrape(server)
-    write(server.database.replace(/app\.db$/, ''), { 'app.db': 'no database' })
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
+    const before = await scrape(server)
+    expect([before.value('schemad_database_readable'), before.value('schemad_schema_version')]).toEqual([1, 2])
+    // At once: a file that is cut first is an empty database for a moment.
+    writeFileSync(`${server.database}.next`, 'no database')
+    renameSync(`${server.database}.next`, server.database)
     const { value } = await scrape(server)
     expect(value('schemad_database_readable')).toBe(0)
     expect(value('schemad_schema_version')).toBe(2)

@@ -139,6 +139,13 @@ describe('the plan of', () => {
     ['rollback to the current one', THREE, [0, 1], rollback({ target: 1 }), ''],
     ['rollback to one above the current', THREE, [0, 1], rollback({ target: 2 }), ''],
     ['rollback to an unknown target', THREE, [0, 1], rollback({ target: 7 }), 'invalid-request'],
+    [
+      'rollback to one that is applied and gone',
+      THREE,
+      [0, 1, 2, 3, applied(4, { keptDown: true })],
+      rollback({ target: 3 }),
+      '4 down',
+    ],
     ['rollback of everything', directory('0', '1'), [0, 1], rollback({ target: -1 }), '1 down, 0 down'],
     ['rollback without a way', THREE, [0], rollback(), 'no-rollback'],
     [

@@ -8,6 +8,7 @@ import {
   refuseMaintenance,
   refuseMoved,
   refuseProblems,
+  refuseUnknownRollback,
   refuseUnknownTarget,
 } from './refusals.ts'
 
@@ -53,7 +54,7 @@ export function plan(directory: Directory, history: History, request: PlanReques
       refuseChanged(migrations, applied)
       return transacted(stepsUp(migrations, applied, request.target), request)
     case 'rollback':
-      refuseUnknownTarget(directory, request.target, -1)
+      refuseUnknownRollback(directory, applied, request.target)
       return transacted(stepsDown(migrations, applied, floorOf(applied, request)), request)
     case 'baseline':
       refuseUnknownTarget(directory, request.target)

@@ -42,14 +42,20 @@ export function gapMessage(id: number): string {
   return `migration ${id} is not recorded as applied, though a later one is; find out who removed its row from migrations and put it back`
 }
 
-/** Refuses a target that the directory does not have; `least` may be -1, for a rollback of everything. */
-export function refuseUnknownTarget({ migrations }: Directory, target: number | null, least = 0): void {
-  if (target === null || (target === -1 && least === -1)) return
+/** Refuses a target that the directory does not have. */
+export function refuseUnknownTarget({ migrations }: Directory, target: number | null): void {
+  if (target === null) return
   if (migrations.some(({ id }) => id === target)) return
   throw new MigrationError(
     'invalid-request',
     `target ${target} is not in the directory; its migrations are 0 to ${migrations.length - 1}`,
   )
+}
+
+/** Refuses what is neither in the directory nor applied: what was deleted there may still be what a rollback goes back to. */
+export function refuseUnknownRollback(directory: Directory, applied: readonly Applied[], target: number | null): void {
+  if (target === -1 || applied.some(({ id }) => id === target)) return
+  refuseUnknownTarget(directory, target)
 }
 
 /** Refuses unless `from` is the current id; -1 stands for none. */

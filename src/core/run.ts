@@ -62,7 +62,8 @@ export function orderOf(
 /** `queued` as a run that tells what `steps` it would take from the current id `from`, and takes none. */
 export function plannedRun(queued: Run, from: number | null, steps: readonly Step[], at: Date): Run {
   const reports = steps.map((step) => reportOf(step))
-  const to = planEnd(reports, from)
+  // A repair goes nowhere.
+  const to = queued.kind === 'repair' ? from : planEnd(reports, from)
   return { ...queued, status: 'planned', from, to, steps: reports, finishedAt: at.toISOString() }
 }
 

@@ -83,11 +83,12 @@ function firsts(entries: readonly Entry[]): {
 }
 
 function duplicate({ file, id, role }: Entry, other: Entry): Problem {
-  const what = role === 'down' ? 'rollback' : 'migration'
+  const [what, advice] =
+    role === 'down' ? ['rollback', 'take one of them away'] : ['migration', 'give the later one the next free id']
   return {
     code: 'duplicate-id',
     file,
-    message: `${file} and ${other.file} are both ${what} ${id}; give the later one the next free id`,
+    message: `${file} and ${other.file} are both ${what} ${id}; ${advice}`,
   }
 }
 

@@ -60,7 +60,8 @@ export async function answerRun(
   const early = waitSeconds > 0 ? await Promise.race([ended, delay(waitSeconds * 1000, null, { ref: false })]) : null
   if (early !== null) return told(request, reply, early)
   reply.code(202).header('Location', `/runs/${run.id}`).header('Preference-Applied', 'respond-async')
-  return told(request, reply, run)
+  // It may have begun meanwhile.
+  return told(request, reply, waitSeconds > 0 ? await runs.find(run.id) : run)
 }
 
 /** The run as JSON, or as the lines that a person reads. */

@@ -28,10 +28,20 @@ export function temporaryName(name: string, database: string): string {
 const OWN =
   /^(.*)-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-(none|\d+)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.db$/
 
-/** The files of `folder` that can be restored, the newest first: not the database `except`. None where there is no folder. */
-export function listBackups(folder: string, except: string | null = null): Backup[] {
+/**
+ * The files of `folder` that can be restored, the newest first: not the database itself. None where there is no folder. Those of
+ * other databases are left out, unless it has none of this one: a database that was moved is then found by its old name.
+ */
+export function listBackups(folder: string, database: string): Backup[] {
+  const all = backupsIn(folder).filter(({ name }) => join(folder, name) !== database)
+  const own = stem(database)
+  const of = ({ name }: Backup) => OWN.exec(name)?.[1] ?? null
+  if (!all.some((one) => of(one) === own)) return all
+  return all.filter((one) => of(one) === own || of(one) === null)
+}
+
+function backupsIn(folder: string): Backup[] {
   return names(folder)
-    .filter((name) => join(folder, name) !== except)
     .flatMap((name) => backupAt(folder, name) ?? [])
     .sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
 }
@@ -70,7 +80,7 @@ export function prune(
   spared: readonly string[],
   hasMade: (runId: string) => boolean,
 ): void {
-  const own = listBackups(folder).filter(({ name, runId }) => {
+  const own = backupsIn(folder).filter(({ name, runId }) => {
     return OWN.exec(name)?.[1] === stem(database) && !spared.includes(name) && runId !== null && hasMade(runId)
   })
   for (const { name } of own.slice(keep)) rmSync(join(folder, name), { force: true })

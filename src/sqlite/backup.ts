@@ -43,7 +43,7 @@ export async function makeBackup(
     removeDatabase(growing)
     throw copyFailure(
       error,
-      `without a backup in ${folder} nothing is run; free some space, set BACKUP_DIR, or set BACKUP_KEEP=0 to do without`,
+      `without a backup in ${folder} nothing is run; free some space there or mend its permissions, set BACKUP_DIR, or set BACKUP_KEEP=0 to do without`,
     )
   }
   return {

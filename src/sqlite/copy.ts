@@ -95,14 +95,18 @@ function mebibytes(bytes: number): string {
   return `${(bytes / (1 << 20)).toFixed(1)} MiB`
 }
 
+/** What is wrong with a folder that no space would mend. */
+const UNUSABLE = new Set(['EEXIST', 'ENOTDIR', 'EACCES', 'EPERM', 'EROFS', 'ELOOP', 'ENAMETOOLONG'])
+
 /** `error` as what kept a copy from being made, with `advice`. A lock stays a lock, a damaged source damaged. */
 export function copyFailure(error: unknown, advice: string): MigrationError {
   const known = failure(error, 'insufficient-storage')
   const { code, message, details } = known
   if (code === 'database-locked' || /^SQLITE_(CORRUPT|NOTADB)/.test(String(details.sqlite))) return known
   // A disk that fails is not full, whether SQLite says so or the kernel.
-  const broken = code === 'internal' || (error as { code?: unknown }).code === 'EIO'
-  const told = broken ? 'internal' : 'insufficient-storage'
+  const reason = String((error as { code?: unknown }).code)
+  const broken = code === 'internal' || reason === 'EIO'
+  const told = broken ? 'internal' : UNUSABLE.has(reason) ? 'database-unavailable' : 'insufficient-storage'
   return new MigrationError(told, `${message}; ${advice}`, details, { cause: error })
 }
 

@@ -3,7 +3,7 @@ import { MigrationError } from '../core/errors.ts'
 import { stat } from './files.ts'
 
 interface Held {
-  readonly file: string
+  readonly file: string | null
   /** `null` before the first commit: SQLite creates it late. */
   wal: string | null
 }
@@ -28,7 +28,7 @@ export function refuseGhost(db: Database): void {
   )
 }
 
-function identity(file: string): string {
+function identity(file: string): string | null {
   const found = stat(file)
-  return `${found?.dev} ${found?.ino}`
+  return found === undefined ? null : `${found.dev} ${found.ino}`
 }

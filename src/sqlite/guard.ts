@@ -35,6 +35,9 @@ export class Guard {
   }
 }
 
+/** What better-sqlite3 ends a transaction with, after the statement that has failed. */
+const WRAPPER = /^\s*(RELEASE|ROLLBACK)\b/i
+
 const guards = new WeakMap<Database, Guard>()
 
 /** Remembers that `db` was opened with the guard's `hear`. */
@@ -114,7 +117,11 @@ export class Watched {
    * compiling the rest again does. Call it while the transaction is still open.
    */
   failed(error: { code: string; message: string }): Partial<Place> {
-    if (this.#script === null) return this.#count === 0 ? {} : { text: shorten(this.#last) }
+    // What a module could not have compiled was never heard of, and the wrapper of its transactions speaks last.
+    if (this.#script === null)
+      return this.#count === 0 || error.code === 'SQLITE_ERROR' || WRAPPER.test(this.#last)
+        ? {}
+        : { text: shorten(this.#last) }
     const rest = this.rest()
     if (!this.#failsToCompile(rest, error)) return this.place()
     const start = skipTrivia(this.#script, this.#end)

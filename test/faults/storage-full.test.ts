@@ -1,7 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { CATS, type Files, temporaryFolder, write } from '../support/folder.ts'
+import { busy, CATS, type Files, temporaryFolder, write } from '../support/folder.ts'
 import { contentOf, query, type Server, startServer } from '../support/server.ts'
 import { disk, folderIn, NO_MOUNT, sizeOf, UNLESS_MOUNTED } from './support/disk.ts'
 
@@ -138,6 +138,22 @@ describe.skipIf(NO_MOUNT !== null)(`fault 27: a full disk${UNLESS_MOUNTED}`, () 
     expect((await server.get('/migrations')).body).toMatchObject({ current: 3, pending: 1, running: null })
     rmSync(join(folder, 'ballast'))
     expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', from: 3, to: 4 })
+  })
+
+  it('of backups that cannot be written any more when the run has ended decides nothing', async () => {
+    const backups = disk(8 * 1024)
+    const server = await startServer({
+      files: { ...CATS, '0003_busy.up.sql': busy(8) },
+      env: { BACKUP_DIR: backups.folder, BACKUP_KEEP: '1' },
+    })
+    for (const target of [0, 2]) await server.post(`/migrate?target=${target}`)
+    const posted = server.post('/migrate')
+    await server.logged(({ msg }) => msg === '3 busy')
+    backups.remount('ro')
+    const { status, body } = await posted
+    expect([status, body.status, body.to]).toEqual([200, 'succeeded', 3])
+    expect((await server.get(`/runs/${body.id}`)).body).toEqual(body)
+    expect(readdirSync(backups.folder)).toHaveLength(2)
   })
 
   it('of backups alone, which may be another than that of the database, is named; what is there can be restored', async () => {

@@ -1,8 +1,9 @@
-import { copyFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
-import { busy, CATS, write } from '../support/folder.ts'
-import { contentOf, query, type Server, startServer } from '../support/server.ts'
+import { busy, CATS, ENDLESS, write } from '../support/folder.ts'
+import { contentOf, query, type Server, startServer, until } from '../support/server.ts'
+import { sizeOf } from './support/disk.ts'
 import { ghostOf, makeDatabase } from './support/file.ts'
 
 /** Another database of the same application: less of it is migrated, and it has more cats. */
@@ -126,6 +127,13 @@ function inWal(database: string): void {
   db.close()
 }
 
+/** As a backup is. */
+function inDelete(database: string): void {
+  const db = new Sqlite(database)
+  db.pragma('journal_mode = DELETE')
+  db.close()
+}
+
 function removeBeside(database: string): void {
   for (const end of ['-wal', '-shm']) rmSync(`${database}${end}`)
 }
@@ -149,6 +157,67 @@ describe('fault 31: what SQLite keeps beside the file', () => {
     removeBeside(server.database)
     expect((await server.get('/migrations')).body).toMatchObject({ current: 0 })
     await tellsEach(server, 1)
+  })
+
+  it('is not believed when as much is copied over the file, which the application can write at once', async () => {
+    const server = await startServer({ files: SAME_SIZE, env: { BACKUP_KEEP: '0' } })
+    await server.post('/migrate?target=1')
+    const sound = new Sqlite(server.database)
+    await sound.backup(`${server.database}.sound`)
+    sound.close()
+    await server.post('/migrate?target=3')
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 3 })
+    const { size } = statSync(server.database)
+    inDelete(`${server.database}.sound`)
+    copyFileSync(`${server.database}.sound`, server.database)
+    expect(statSync(server.database).size).toBe(size)
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 1, pending: 2 })
+    const application = new Sqlite(server.database, { timeout: 0 })
+    application.exec('INSERT INTO large VALUES (7)')
+    application.close()
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', from: 1, to: 3 })
+    expect(contentOf(server.database).integrity).toBe('ok')
+  })
+
+  it('is missed by a run from which it was deleted, which fails, and nothing that was told is lost', async () => {
+    const server = await startServer({
+      files: { ...SAME_SIZE, '0004_busy.up.sql': busy(8) },
+      env: { BACKUP_KEEP: '0' },
+    })
+    await server.post('/migrate?target=3')
+    const posted = server.post('/migrate')
+    await server.logged(({ msg }) => msg === '4 busy')
+    removeBeside(server.database)
+    const { status, body } = await posted
+    expect([status, body.code]).toEqual([503, 'database-unavailable'])
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 3, pending: 1 })
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', from: 3, to: 4 })
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 4 })
+    expect(contentOf(server.database).integrity).toBe('ok')
+  })
+
+  it('is named where it is no lock, and may be removed', async () => {
+    const server = await startServer({ files: CATS })
+    writeFileSync(`${server.database}.lock`, '1234\n'.repeat(100))
+    const { status, body } = await server.post('/migrate')
+    expect([status, body.code]).toEqual([503, 'database-unavailable'])
+    expect(body.detail).toContain(`${server.database}.lock`)
+    rmSync(`${server.database}.lock`)
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', to: 2 })
+  })
+
+  it('holds nothing of a run that was killed', async () => {
+    const many = `CREATE TABLE many (x);
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO many SELECT randomblob(4000) FROM n;
+`
+    const server = await startServer({
+      files: { ...CATS, '0003_many.up.sql': many + ENDLESS },
+      env: { RUN_TIMEOUT: '5' },
+    })
+    const posted = server.post('/migrate')
+    await until(() => sizeOf(`${server.database}-wal`) > 1e7)
+    expect((await posted).body.run).toMatchObject({ status: 'timed-out', to: 2 })
+    expect(sizeOf(`${server.database}-wal`)).toBe(0)
   })
 
   it('serves the file that takes the name too: what others commit there, who come and go, is told at once', async () => {

@@ -1,9 +1,9 @@
-import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Backup, Run } from '../../src/core/migration.ts'
-import { CATS, ENDLESS, temporaryFolder, write } from '../support/folder.ts'
+import { busy, CATS, ENDLESS, temporaryFolder, write } from '../support/folder.ts'
 import { ask, contentOf, query, type Server, startServer, until } from '../support/server.ts'
 
 async function backupsOf(server: Server): Promise<Backup[]> {
@@ -146,7 +146,7 @@ describe('a backup', () => {
     await migrate(server, '?target=0')
     const before = contentOf(server.database)
     const answer = await server.post('/migrate')
-    expect(answer).toMatchObject({ status: 507, body: { code: 'insufficient-storage', retryable: false } })
+    expect(answer).toMatchObject({ status: 503, body: { code: 'database-unavailable' } })
     expect(answer.body.detail).toContain(join(import.meta.filename, 'backups'))
     expect(answer.body.detail).toContain('BACKUP_KEEP=0')
     expect(contentOf(server.database)).toEqual(before)
@@ -187,9 +187,46 @@ it('two databases of one name share a folder without touching the backups of the
   for (const target of [0, 1]) await migrate(one, `?target=${target}`)
   const [kept] = await backupsOf(one)
   for (const target of [0, 1, 2]) await migrate(other, `?target=${target}`)
-  expect((await backupsOf(one)).map(({ name }) => name)).toContain(kept?.name)
-  expect(await backupsOf(other)).toHaveLength(2)
+  expect(await backupsOf(one)).toEqual([kept])
+  expect(await backupsOf(other)).toHaveLength(1)
+  expect(readdirSync(shared)).toHaveLength(2)
 })
+
+it('one that has no database any more is told of no backup of another, and one that was moved of its own', async () => {
+  const shared = temporaryFolder()
+  const env = { BACKUP_DIR: shared }
+  const one = await startServer({ files: CATS, env })
+  const other = await startServer({ files: CATS, env, database: join(temporaryFolder(), 'dogs.db') })
+  for (const target of [0, 1]) await migrate(one, `?target=${target}`)
+  const own = await backupsOf(one)
+  expect(own).toHaveLength(1)
+  for (const target of [0, 1, 2]) await migrate(other, `?target=${target}`)
+  writeFileSync(join(shared, 'mine.db'), 'put there by somebody')
+  renameSync(one.database, `${one.database}.damaged`)
+  expect((await backupsOf(one)).map(({ name }) => name).sort()).toEqual([own[0]?.name, 'mine.db'].sort())
+  const moved = await startServer({ files: CATS, env, database: join(temporaryFolder(), 'moved.db') })
+  expect(await backupsOf(moved)).toHaveLength(4)
+})
+
+it('a copy may be read by whoever may read the database, and by nobody else', async () => {
+  const server = await startServer({ files: { ...CATS, '0003_busy.up.sql': busy(4) } })
+  await migrate(server, '?target=2')
+  chmodSync(server.database, 0o600)
+  const modes = () =>
+    readdirSync(join(server.database, '..'))
+      .filter((name) => name.includes('.rehearsal') && !name.includes('.lock'))
+      .map((name) => `${name} ${modeOf(join(server.database, '..', name)).toString(8)}`)
+  const rehearsed = server.post('/migrate?rehearse=true')
+  await server.logged(({ msg }) => msg === '3 busy')
+  expect(modes()).toEqual(['', '-shm', '-wal'].map((end) => `app.db.rehearsal${end} 600`))
+  await rehearsed
+  const run = await migrate(server)
+  expect(modeOf(join(folderOf(server), run.backup ?? ''))).toBe(0o600)
+})
+
+function modeOf(path: string): number {
+  return statSync(path).mode & 0o777
+}
 
 it('a row of the record deletes nothing but the backup of its own run', async () => {
   const server = await startServer({ files: CATS })

@@ -7,6 +7,25 @@ import { query, startServer } from '../support/server.ts'
 
 const FILE = '0001_code.mjs'
 
+it.each([
+  [
+    'fails when it runs',
+    `db.exec('CREATE TABLE x (y UNIQUE); INSERT INTO x VALUES (1); INSERT INTO x VALUES (1)')`,
+    /^INSERT/,
+  ],
+  ['cannot be compiled', `db.prepare('SELECT 1').get(); db.exec('INSERT INTO typo VALUES (1)')`, null],
+  [
+    'fails in a transaction of the module',
+    `db.exec('CREATE TABLE x (y UNIQUE)'); db.transaction(() => { for (;;) db.exec('INSERT INTO x VALUES (1)') })()`,
+    null,
+  ],
+])('no other statement is named where one %s', async (_, body, statement) => {
+  const server = await startServer({ files: { ...CATS, '0003_code.mjs': `export function up(db) { ${body} }` } })
+  const { error } = (await server.post('/migrate')).body.run ?? {}
+  expect(error).toMatchObject({ code: 'migration-failed', id: 3 })
+  expect(error?.statement ?? null).toEqual(statement === null ? null : expect.stringMatching(statement))
+})
+
 describe('a module is undone, and its file is named, when', () => {
   const base = sharedBase()
 
