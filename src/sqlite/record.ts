@@ -11,6 +11,9 @@ import { isLocked } from './lock.ts'
 import { runOf, runRecords } from './run-record.ts'
 import { alive, dead, runningOf } from './told-run.ts'
 
+/** How long a server whose runner has died has to say how that run ended, in milliseconds. */
+const SETTLING_MS = 1_000
+
 /**
  * Reads what the database remembers, over a read-only connection that never waits for a lock. What it gives is the same
  * object until another connection has committed.
@@ -18,6 +21,8 @@ import { alive, dead, runningOf } from './told-run.ts'
 export class RecordReader {
   readonly #file: string
   readonly #live: LiveConnection
+  /** The run of another process that was told last, and since when it has not been alive. */
+  #seen: { readonly id: string; lostAt: number | null } | null = null
   #known: { readonly open: Open; readonly version: unknown; readonly history: History } | null = null
 
   constructor(file: string) {
@@ -75,7 +80,7 @@ export class RecordReader {
     return this.#told('id = ?', [id], 1)[0] ?? null
   }
 
-  /** A run that nobody makes any more, since nobody has the lock, is told as what it will be recorded as. */
+  /** A run that nobody makes any more, since nobody has the lock, is told as what the next one will record. */
   #told(where: string, values: readonly unknown[], limit: number): Run[] {
     const records = (db: Database) => runRecords(db, where, values, limit)
     const found = this.#asking(records, [])
@@ -86,9 +91,17 @@ export class RecordReader {
       // It may have ended between the two questions.
       return records(db).map((one) => {
         if (one.status !== 'running') return runOf(one)
-        return one.id === living?.id ? alive(db, one) : dead(db, one)
+        return this.#mayLive(one.id, living?.id) ? alive(db, one) : dead(db, one)
       })
     }, [])
+  }
+
+  /** Whether a run lives, or was seen alive until a moment ago: its server may be about to say how it has ended. */
+  #mayLive(id: string, living: string | undefined): boolean {
+    if (id === living) this.#seen = { id, lostAt: null }
+    if (this.#seen?.id !== id) return false
+    if (id !== living) this.#seen.lostAt ??= performance.now()
+    return this.#seen.lostAt === null || performance.now() - this.#seen.lostAt < SETTLING_MS
   }
 
   #mayBeHeld(): boolean {

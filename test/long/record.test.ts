@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Run } from '../../src/core/migration.ts'
 import { busy, CATS, ENDLESS, write } from '../support/folder.ts'
-import { childrenOf, isAlive, query, type Server, startServer, until } from '../support/server.ts'
+import { ask, childrenOf, isAlive, query, type Server, startServer, until } from '../support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
 
@@ -162,6 +162,23 @@ describe('a run whose server died', () => {
       { id: 2, outcome: 'failed' },
     ])
     expect((await next.post('/migrate?target=1')).body).toMatchObject({ status: 'succeeded', steps: [] })
+  })
+
+  it('is not told as interrupted by a server that has seen it, when its own is about to say how it ended', async () => {
+    const server = await startServer({ files: { ...FIRST, '0001_never.up.sql': ENDLESS } })
+    const other = await startServer({ migrations: server.migrations, database: server.database })
+    const posted = server.post('/migrate')
+    await server.logged(({ msg }) => msg === '1 never')
+    const [run] = (await runs(other)).runs
+    expect(run?.status).toBe('running')
+    const told = new Set<unknown>()
+    const polling = (async () => {
+      while (!told.has('cancelled')) told.add((await other.get(`/runs/${run?.id}`)).body.status)
+    })()
+    await ask(`${server.url}/runs/${run?.id}`, { method: 'DELETE' })
+    expect((await posted).body.run).toMatchObject({ id: run?.id, status: 'cancelled' })
+    await polling
+    expect([...told].sort()).toEqual(['cancelled', 'running'])
   })
 
   it('is never told as interrupted while it is alive in another server', async () => {
