@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
+import { forkRunner } from '../src/sqlite/runner-process.ts'
 
 const SOURCE = new URL('../src/sqlite/runner-process.ts', import.meta.url)
 
@@ -27,6 +28,16 @@ function becomes(through: readonly string[], what: string): void {
 
 it('a runner that no file descriptor is left for is one that has ended', () => {
   becomes(['bash', '-c', 'ulimit -n 100 && exec "$@"', 'bash'], 'take')
+})
+
+it('a runner that is gone is not killed: its number may be that of another process by now', async () => {
+  const runner = forkRunner({})
+  runner.say({ type: 'leave' })
+  expect(await runner.gone).toEqual({ type: 'ended', code: 0, signal: null })
+  const kill = vi.spyOn(process, 'kill')
+  runner.kill()
+  expect(kill).not.toHaveBeenCalled()
+  kill.mockRestore()
 })
 
 const NO_STRACE = spawnSync('strace', ['-e', 'trace=none', 'true']).status !== 0

@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts'
 import type { Form } from './copy.ts'
 import { openGuarded } from './database.ts'
 import { failure } from './failure.ts'
-import { holdTo, refuseGhost } from './ghost.ts'
+import { holdLike, holdTo, refuseGhost } from './ghost.ts'
 import { isBusyConnection } from './module.ts'
 
 /** A database that a runner has claimed. */
@@ -55,6 +55,22 @@ function switchToWal(db: Database, lockTimeoutMs: number): void {
 /** Waits without giving way: a runner has nothing else to do. */
 export function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+/** Another connection in the middle of a run: a module may have left functions and defaults on `db` that the next step must not find. */
+export function renew(db: Database, { database, lockTimeoutMs }: Claimed): Database {
+  refuseGhost(db)
+  db.close()
+  const fresh = openGuarded(database, { timeout: lockTimeoutMs, fileMustExist: true })
+  try {
+    fresh.pragma('synchronous = FULL')
+    fresh.exec('PRAGMA foreign_keys = OFF')
+    holdLike(fresh, db)
+    return fresh
+  } catch (error) {
+    fresh.close()
+    throw error
+  }
 }
 
 /** After a failure another connection: a refused PRAGMA may have changed the old one. */

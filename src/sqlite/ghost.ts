@@ -15,6 +15,13 @@ export function holdTo(db: Database): void {
   held.set(db, { file: identity(db.name), wal: null })
 }
 
+/** `fresh` is to commit to what `old` had open. */
+export function holdLike(fresh: Database, old: Database): void {
+  const was = held.get(old)
+  // The last one that closes a database takes its WAL away.
+  if (was !== undefined) held.set(fresh, { file: was.file, wal: null })
+}
+
 /** Throws where the file that `db` has open, or its WAL, was deleted or replaced: what is committed to a ghost is lost. */
 export function refuseGhost(db: Database): void {
   const was = held.get(db)

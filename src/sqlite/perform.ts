@@ -1,23 +1,20 @@
 import type { Database } from 'better-sqlite3'
 import type { MigrationError } from '../core/errors.ts'
-import type { Step, StepReport } from '../core/migration.ts'
 import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
 import { logRow, type Work } from './attempt.ts'
 import { makeBackup, type OwnBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
-import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record } from './connection.ts'
+import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record, renew } from './connection.ts'
 import { copyFailure } from './copy.ts'
 import { recordInterrupted } from './dead-runs.ts'
 import { stat } from './files.ts'
 import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
 import type { Assignment, RunnerResult, RunRow, Told } from './messages.ts'
-import { Migrator } from './migrator.ts'
-import { functionOf } from './module.ts'
-import { recordSteps } from './recorded.ts'
+import { executeAll, workOf } from './parts.ts'
 import { recordBegin, recordEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
-import type { RunOptions, RunResult } from './steps.ts'
+import type { RunResult } from './steps.ts'
 import { establish, examine, OURS } from './tables.ts'
 import type { Telling } from './telling.ts'
 
@@ -44,7 +41,12 @@ export async function performRun(
     const before = objectsOf(db)
     telling.say({ type: 'begun', startedAt, from, before, backup: backup?.name ?? null })
     const works = steps.map(workOf)
-    const { steps: reports, error } = unpublished ?? withoutRoom(db, notRun) ?? executeAll(db, works, run, telling)
+    const fresh = () => {
+      db = renew(db, claimed)
+      return db
+    }
+    const { steps: reports, error } =
+      unpublished ?? withoutRoom(db, notRun) ?? executeAll(db, works, run, telling, { renew: fresh })
     if (error !== null) db = openAnew(db, claimed)
     const kept = backup?.settle(db, reports.some(hasHappened)) ?? null
     const end: RunnerResult = {
@@ -107,41 +109,6 @@ export function begin(db: Database, backup: OwnBackup | null, write: (current: n
     backup?.drop()
     throw error
   }
-}
-
-/** Executes the steps, or records them, each told to the parent. */
-export function executeAll(
-  db: Database,
-  works: readonly Work[],
-  run: RunRow,
-  telling: Telling,
-  onStatement: NonNullable<RunOptions['onStatement']> = () => {},
-): RunResult {
-  const inCode = new Set(works.filter(({ body }) => typeof body === 'function').map(({ id }) => id))
-  const onStep = (step: StepReport) => {
-    telling.step(step)
-    // It may print, or end the process.
-    if (step.status === 'running' && inCode.has(step.id)) telling.flush()
-  }
-  try {
-    if (run.kind === 'baseline' || run.kind === 'repair') return recordSteps(db, run.id, run.kind, works, onStep)
-    return new Migrator(db, { log: () => {} }).run(works, {
-      runId: run.id,
-      atomic: run.atomic,
-      onStep,
-      onStatement: (work, watched) => {
-        onStatement(work, watched)
-        telling.statement(work, watched)
-      },
-    })
-  } finally {
-    telling.flush()
-  }
-}
-
-export function workOf({ id, name, direction, source, checksum, keep }: Step): Work {
-  const body = source?.kind === 'code' ? functionOf(source, direction) : (source?.text ?? null)
-  return { id, name, direction, file: source?.file ?? null, checksum, keep, body }
 }
 
 function logFailure(

@@ -4,7 +4,8 @@ import { startClock } from './clock.ts'
 import { cutWal, record } from './connection.ts'
 import { openGuarded } from './database.ts'
 import type { RunRow } from './messages.ts'
-import { begin, currentIn, executeAll, workOf } from './perform.ts'
+import { executeAll, workOf } from './parts.ts'
+import { begin, currentIn } from './perform.ts'
 import { Progress } from './progress.ts'
 import { recordBegin, recordEnd } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
@@ -24,7 +25,7 @@ export function practise(): void {
     )
     const before = objectsOf(db)
     const telling = new Telling(() => {}, new Progress())
-    const { steps } = executeAll(db, STEPS.map(workOf), RUN, telling)
+    const { steps } = executeAll(db, STEPS.map(workOf), RUN, telling, { renew: () => db })
     const schemaChanges = changesBetween(before, objectsOf(db))
     const end = { steps, from, to: currentIn(db), schemaChanges, error: null, backup: null, ...clock.stop() }
     record(db, () => recordEnd(db, RUN, end), 1)

@@ -3,12 +3,13 @@ import { toldError } from '../core/outcome.ts'
 import type { Work } from './attempt.ts'
 import { removeDatabase } from './backup-files.ts'
 import { startClock } from './clock.ts'
-import { type Claimed, openAnew, openForRun } from './connection.ts'
+import { type Claimed, openAnew, openForRun, renew } from './connection.ts'
 import { copyDatabase, copyFailure, openToRead } from './copy.ts'
 import { Ledger } from './ledger.ts'
 import { compareCounts, countRows } from './loss.ts'
 import type { Assignment, RunnerResult } from './messages.ts'
-import { begin, executeAll, workOf } from './perform.ts'
+import { executeAll, workOf } from './parts.ts'
+import { begin } from './perform.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import type { Telling } from './telling.ts'
 
@@ -28,9 +29,16 @@ export async function performRehearsal(
     const [before, rows] = [objectsOf(db), countRows(db)]
     telling.say({ type: 'begun', startedAt: clock.startedAt, from, before, backup: null })
     const named = new Names(rows.keys())
-    const { steps: reports, error } = executeAll(db, steps.map(workOf), run, telling, (work, { text }) =>
-      named.hear(work, text),
-    )
+    let on = db
+    const { steps: reports, error } = executeAll(db, steps.map(workOf), run, telling, {
+      onStatement: (work, { text }) => named.hear(work, text),
+      renew: () => {
+        on = renew(on, claimed)
+        db = on
+        return on
+      },
+    })
+    db = on
     const times = clock.stop()
     if (error !== null) db = openAnew(db, claimed)
     const after = countRows(db)

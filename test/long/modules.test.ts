@@ -7,6 +7,35 @@ import { query, startServer } from '../support/server.ts'
 
 const FILE = '0001_code.mjs'
 
+it('what a module leaves on its connection is not found by the next step of the run', async () => {
+  const server = await startServer({
+    files: {
+      ...CATS,
+      '0003_leaves.mjs': `export function up(db) {
+        db.defaultSafeIntegers()
+        db.function('upper', () => 'LEAKED')
+        db.function('own', () => 1)
+        db.exec('CREATE TABLE owned AS SELECT own() AS x')
+      }`,
+      '0004_asks.up.sql': `CREATE TABLE names AS SELECT upper('tom') AS name;`,
+      '0005_counts.mjs': `export function up(db) {
+        db.prepare('INSERT INTO names VALUES (?)').run(typeof db.prepare('SELECT 1').pluck().get())
+      }`,
+      '0006_lacks.up.sql': 'CREATE TABLE lacks AS SELECT own() AS x;',
+    },
+  })
+  const rehearsed = await server.post('/migrate?rehearse=true')
+  const made = await server.post('/migrate')
+  for (const { status, body } of [rehearsed, made]) {
+    expect([status, body.code]).toEqual([422, 'migration-failed'])
+    expect(body.detail).toContain('own')
+    expect(body.run).toMatchObject({ from: null, to: 5 })
+    expect(body.run?.steps.map((step) => step.status).join()).toBe('done,done,done,done,done,done,failed')
+  }
+  expect(query(server.database, 'SELECT name FROM names')).toEqual([{ name: 'TOM' }, { name: 'number' }])
+  expect(query(server.database, 'SELECT x FROM owned')).toEqual([{ x: 1 }])
+})
+
 it.each([
   [
     'fails when it runs',
