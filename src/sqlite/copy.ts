@@ -45,7 +45,11 @@ export async function copyDatabase(db: Database, path: string): Promise<void> {
 /** What may not be read by others is not to be read by them in a copy; SQLite gives what it keeps beside it the same permissions. */
 function createLike(path: string, other: string): void {
   closeSync(openSync(path, 'wx', 0o600))
-  chmodSync(path, (statSync(other).mode & 0o777) | 0o600)
+  try {
+    chmodSync(path, (statSync(other).mode & 0o777) | 0o600)
+  } catch {
+    // Some file systems have no permissions, and some let nobody change them: then it is for its owner alone.
+  }
 }
 
 /** The most pages that an online backup copies in one go. */

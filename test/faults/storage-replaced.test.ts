@@ -1,8 +1,8 @@
-import { copyFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import { busy, CATS, ENDLESS, write } from '../support/folder.ts'
-import { contentOf, query, type Server, startServer, until } from '../support/server.ts'
+import { ask, contentOf, query, type Server, startServer, until } from '../support/server.ts'
 import { sizeOf } from './support/disk.ts'
 import { ghostOf, makeDatabase } from './support/file.ts'
 
@@ -95,6 +95,28 @@ each('fault 31: a file that is %s', (_, changed) => {
     await goesOn(server, changed)
     expect(ghost.sum()).toBe(before)
   })
+})
+
+it('fault 31: a link that leads elsewhere since the run began has what it led to then told and recorded', async () => {
+  const files = { ...CATS, '0003_never.up.sql': ENDLESS }
+  const real = await startServer({ files: CATS, env: { BACKUP_KEEP: '0' } })
+  const other = await startServer({ files: CATS, env: { BACKUP_KEEP: '0' } })
+  for (const one of [real, other]) await one.post('/migrate')
+  const link = `${real.database}.link`
+  symlinkSync(real.database, link)
+  const server = await startServer({ files, database: link, env: { BACKUP_KEEP: '0' } })
+  const posted = server.post('/migrate')
+  await server.logged(({ msg }) => msg === '3 never')
+  const before = contentOf(other.database)
+  symlinkSync(other.database, `${link}.next`)
+  renameSync(`${link}.next`, link)
+  const { id } = (await server.get('/migrations')).body.running as { id: string }
+  await ask(`${server.url}/runs/${id}`, { method: 'DELETE' })
+  expect((await posted).body.run).toMatchObject({ id, status: 'cancelled', from: 2, to: 2 })
+  const recorded = `SELECT status FROM migration_runs WHERE id = '${id}'`
+  expect(query(real.database, recorded)).toEqual([{ status: 'cancelled' }])
+  expect(query(other.database, recorded)).toEqual([])
+  expect(contentOf(other.database)).toEqual(before)
 })
 
 /** The first makes the file larger; the others leave its size as it is. */
