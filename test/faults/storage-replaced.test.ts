@@ -238,6 +238,8 @@ WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
     })
     const posted = server.post('/migrate')
     await until(() => sizeOf(`${server.database}-wal`) > 1e7)
+    // Who reads keeps the WAL from going with the last connection.
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 2 })
     expect((await posted).body.run).toMatchObject({ status: 'timed-out', to: 2 })
     expect(sizeOf(`${server.database}-wal`)).toBe(0)
   })

@@ -192,8 +192,29 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'a run that changed nothing takes its backup along',
     'sqlite/backup.ts',
-    ['    removeBackup(place.folder, name, runId)\n', ''],
+    ['return tidied(() => removeBackup(place.folder, name, runId)) ? null : name', 'return null'],
     ['test/long/backups.test.ts', 'fault 35'],
+  ),
+  one(
+    'a connection whose WAL-index is no more the one of its file is closed before another is opened',
+    'sqlite/live-connection.ts',
+    [
+      '    if (this.#open !== null && !(isFile(this.#open, found) && this.#open.index === this.#indexNow())) this.close()\n',
+      '',
+    ],
+    ['test/faults/storage-replaced.test.ts', 'what SQLite keeps beside the file'],
+  ),
+  one(
+    'what a killed run has left in the WAL goes with its record',
+    'sqlite/settle.ts',
+    ['    cutWal(db)\n', ''],
+    ['test/faults/storage-replaced.test.ts', 'holds nothing of a run that was killed'],
+  ),
+  one(
+    'a file that somebody has written to is read anew',
+    'sqlite/live-connection.ts',
+    [' || found.mtimeMs !== open.mtimeMs', ''],
+    ['test/faults/storage-replaced.test.ts', 'is not believed when as much is copied over the file'],
   ),
   one(
     'the name of a backup is on the disk before the first step',
