@@ -110,9 +110,17 @@ function openToAsk(file: string): Open {
   try {
     const version = db.prepare('PRAGMA data_version').pluck()
     version.get()
+    refuseCut(db, file)
     return { db, version }
   } catch (error) {
     db.close()
     throw error
   }
+}
+
+/** While others have the WAL-index, it tells SQLite the size of a file that was cut, and not the file. With no WAL, the file has it all. */
+function refuseCut(db: Database, file: string): void {
+  const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
+  if ((stat(`${file}-wal`)?.size ?? 0) > 0 || (stat(file)?.size ?? 0) >= bytes) return
+  throw new MigrationError('database-unavailable', `${file} is damaged: a part is cut off; restore it`)
 }
