@@ -24,7 +24,11 @@ export function practise(): void {
       recordBegin(db, RUN, startedAt, current, { atomic: false, steps: STEPS.map((step) => reportOf(step)) }),
     )
     const before = objectsOf(db)
-    const telling = new Telling(() => {}, new Progress())
+    const telling = new Telling(
+      () => {},
+      new Progress(),
+      () => {},
+    )
     const { steps } = executeAll(db, STEPS.map(workOf), RUN, telling, { renew: () => db })
     const schemaChanges = changesBetween(before, objectsOf(db))
     const end = { steps, from, to: currentIn(db), schemaChanges, error: null, backup: null, ...clock.stop() }

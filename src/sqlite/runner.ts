@@ -18,7 +18,8 @@ import { performRehearsal } from './rehearse.ts'
 import { performRestore } from './restore.ts'
 import { settleRun } from './settle.ts'
 import { Telling } from './telling.ts'
-import { watchOver } from './watchdog.ts'
+import { type Tether, tieTo } from './tether.ts'
+import { STATEMENTS_FD, watchOver } from './watchdog.ts'
 
 const POLL_MS = 20
 /** Another server that looks whether the lock is held has it for a moment: that must not look like a run. */
@@ -32,14 +33,17 @@ let claim: (Claimed & { readonly lock: Disposable }) | null = null
 const send = process.send?.bind(process)
 delete process.send
 const progress = new Progress()
-const telling = new Telling(say, progress)
+const telling = new Telling(say, progress, watch)
+let asked = false
 let watched = false
+let tether: Tether | null = null
 // Ctrl-C and some supervisors signal every process of the group; how long a run may go on is the server's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // The parent has ended while this process was idle; a busy one is ended by the watchdog.
 process.on('disconnect', () => process.exit())
 process.on('message', (message: ToRunner) => {
-  watch()
+  asked = true
+  if (!tether?.holds) watch()
   void answer(message)
 })
 
@@ -50,10 +54,15 @@ function prepare(): void {
   new Sqlite(':memory:').close()
   startClock().stop()
   // A claim that has been waiting for this process comes first.
-  setTimeout(() => watched || practise(), AT_REST_MS).unref()
+  setTimeout(() => asked || rest(), AT_REST_MS).unref()
 }
 
-/** A thread takes ten megabytes, which one that only waits for its claim does not need. */
+function rest(): void {
+  tether = tieTo(STATEMENTS_FD)
+  practise()
+}
+
+/** A thread takes ten megabytes and milliseconds, which one that waits does not need, nor a run that is over as soon. */
 function watch(): void {
   if (!watched) watchOver(Number(process.argv[2]), progress.memory)
   watched = true

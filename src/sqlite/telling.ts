@@ -14,12 +14,15 @@ const GATHER_MS = 20
 export class Telling {
   readonly #say: (message: FromRunner) => void
   readonly #progress: Progress
+  readonly #untold: () => void
   #held: ToldStep[] = []
   #toldAt = Number.NEGATIVE_INFINITY
 
-  constructor(say: (message: FromRunner) => void, progress: Progress) {
+  /** @param untold hears, at least once, that the watchdog is to tell what `progress` holds. */
+  constructor(say: (message: FromRunner) => void, progress: Progress, untold: () => void) {
     this.#say = say
     this.#progress = progress
+    this.#untold = untold
   }
 
   /** Sends `message`, and before it what is held back. */
@@ -34,12 +37,14 @@ export class Telling {
     if (status === 'running') this.#progress.begin()
     const room = this.#progress.hold(id, status, statements, durationMs)
     if (!room || performance.now() - this.#toldAt >= GATHER_MS) this.flush()
+    else if (status === 'running') this.#untold()
   }
 
   /** Tells, unless others were told just before, that a statement of `work` is about to be executed. */
   statement(work: Work, watched: Watched): void {
     const statement = this.#progress.note(work.id, watched.place())
     if (statement !== null) this.say({ type: 'statement', statement })
+    else this.#untold()
   }
 
   /** Tells what is held back. */

@@ -9,9 +9,9 @@ export const STATEMENTS_FD = 4
 const LOOK_MS = 100
 
 /**
- * Ends this process, and all of its group, within a tenth of a second after `parent` has died, and tells which statement keeps
- * it busy, and which steps are held back meanwhile. It is a thread of its own, because the main thread runs no JavaScript while
- * SQLite is busy, and SIGKILL, because SQLite undoes what it leaves open.
+ * Tells which statement keeps this process busy, and which steps are held back meanwhile; and ends it, and all of its group, within
+ * a tenth of a second after `parent` has died, should nothing else do that. It is a thread of its own, because the main thread
+ * runs no JavaScript while SQLite is busy, and SIGKILL, because SQLite undoes what it leaves open.
  */
 export function watchOver(parent: number, memory: SharedArrayBuffer): void {
   const given = JSON.stringify([parent, STATEMENTS_FD, LOOK_MS, LAYOUT, HELD_STATUSES])

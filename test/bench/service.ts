@@ -7,7 +7,7 @@ const MAIN = new URL('../../dist/main.js', import.meta.url).pathname
 
 /** The compiled service in a process of its own. */
 export interface Service extends Server {
-  /** The process and its runners. */
+  /** The process, its runners, and what they have started. */
   processes(): number[]
   /** Resolves when the spare runner is there and loaded: nobody has computed for a while. */
   idle(): Promise<void>
@@ -38,7 +38,7 @@ export async function startService({
     PORT: '0',
   })
   const { url, pid } = server
-  const processes = () => [pid, ...childrenOf(pid)]
+  const processes = () => [pid, ...childrenOf(pid).flatMap((runner) => [runner, ...childrenOf(runner)])]
   return {
     ...server,
     processes,

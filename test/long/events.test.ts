@@ -5,7 +5,7 @@ import Sqlite from 'better-sqlite3'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { listen } from '../support/events.ts'
 import { busy, CATS, ENDLESS } from '../support/folder.ts'
-import { ask, type Server, startServer, until } from '../support/server.ts'
+import { ask, type Server, startServer, tied, until } from '../support/server.ts'
 
 const FIRST = { '0000_init_db.up.sql': CATS['0000_init_db.up.sql'] ?? '' }
 const NEVER = { ...FIRST, '0001_never.up.sql': ENDLESS }
@@ -69,6 +69,7 @@ describe('GET /runs/{id}/events', () => {
     const fast = Array.from({ length: 2_000 }, (_, n) => `INSERT INTO a VALUES (${n});\n`).join('')
     const files = { '0000_never.up.sql': `CREATE TABLE a (x);\n${fast}${ENDLESS}` }
     const server = await startServer({ files, env: { RUN_TIMEOUT: '4' } })
+    await tied(server)
     const id = await begin(server)
     const listener = await listen(server, `/runs/${id}/events`)
     await listener.heard(({ event, data }) => event === 'statement' && data.n === 2_002 && data.line === 2_002)
@@ -80,6 +81,7 @@ describe('GET /runs/{id}/events', () => {
   it('tells the step that stays, of many that went by too fast to be told one by one, and each of them once', async () => {
     const fast = Array.from({ length: 200 }, (_, n) => [`${n}_fast.up.sql`, `CREATE TABLE t${n} (x);`])
     const server = await startServer({ files: { ...Object.fromEntries(fast), '200_never.up.sql': ENDLESS } })
+    await tied(server)
     const lock = new Sqlite(`${server.database}.lock`)
     lock.exec('BEGIN EXCLUSIVE')
     const id = await begin(server, '/migrate?wait=600')

@@ -6,7 +6,17 @@ import Sqlite, { type Database } from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import type { Run } from '../../src/core/migration.ts'
 import { busy, CATS, ENDLESS, folderWith, temporaryFolder, write } from '../support/folder.ts'
-import { childrenOf, computing, contentOf, isAlive, query, type Server, startServer, until } from '../support/server.ts'
+import {
+  childrenOf,
+  computing,
+  contentOf,
+  isAlive,
+  query,
+  type Server,
+  startServer,
+  tied,
+  until,
+} from '../support/server.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -269,11 +279,15 @@ it('fault 18: a rollback that lacks a way in its middle is refused before anythi
 })
 
 describe('fault 24: a server that is killed in mid-run', () => {
-  it('takes its runner along, and after its restart nothing has happened and all goes on', async () => {
+  it.each([
+    ['tied to it', () => {}],
+    ['watched over by a thread, since it is not tied', (shell: number) => process.kill(shell, 'SIGKILL')],
+  ])('takes its runner along, %s; and after its restart nothing has happened and all goes on', async (_, prepare) => {
     const server = await startServer({ files: { ...FIRST, '0001_busy.up.sql': ENDLESS } })
+    prepare(await tied(server))
     void server.post('/migrate').catch(() => {})
     const runner = await runnerOf(server)
-    const all = server.children()
+    const all = [...server.children(), ...server.children().flatMap(childrenOf)]
     await server.stop('SIGKILL')
     await until(() => !all.some(isAlive))
     expect(all).toContain(runner)

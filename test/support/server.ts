@@ -169,6 +169,16 @@ function parentOf(pid: string): number {
   }
 }
 
+/** Resolves when a runner waits for its claim, with the shell that ends it when its server dies. */
+export async function tied({ children }: Pick<Server, 'children'>): Promise<number> {
+  let shells: number[] = []
+  await until(() => {
+    shells = children().flatMap(childrenOf)
+    return shells.length > 0
+  })
+  return shells[0] ?? 0
+}
+
 /** An application that writes a row for `ms` as soon as a run of `kind` has begun. Resolves when it waits for that. */
 export async function startWriter(database: string, kind: string, ms: number): Promise<{ ended: Promise<unknown[]> }> {
   const child = spawn(process.execPath, [WRITER, database, kind, String(ms)], { stdio: ['ignore', 'pipe', 'inherit'] })

@@ -133,10 +133,22 @@ export const MUTATIONS: readonly Mutation[] = [
     [LIBRARY, 'leaves one table and no row when the first'],
   ),
   one(
+    'the tether ends a runner whose server has died',
+    'sqlite/tether.ts',
+    ['kill -KILL 0', 'true'],
+    [RUNS, 'takes its runner along, tied'],
+  ),
+  one(
     'the watchdog ends a runner whose server has died',
     'sqlite/watchdog.ts',
     [`process.kill(-process.pid, 'SIGKILL')`, '0'],
-    [RUNS, 'takes its runner along'],
+    [RUNS, 'takes its runner along, watched over'],
+  ),
+  one(
+    'the watchdog tells what is held back or comes too fast',
+    'sqlite/telling.ts',
+    ['else this.#untold()', ''],
+    ['test/long/events.test.ts', 'tells the statement that stays'],
   ),
   one(
     'a runner past RUN_TIMEOUT is killed',
