@@ -3,10 +3,10 @@ import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { stepFailure } from './failure.ts'
 import { mayHaveForeignKeys } from './foreign-keys.ts'
-import type { Watched } from './guard.ts'
 import type { Ledger, LogRow } from './ledger.ts'
 import type { Standing } from './transaction.ts'
 import { hasForeignTriggers } from './untouched.ts'
+import type { Watched } from './watched.ts'
 
 /** A step ready to be executed. */
 export interface Work {

@@ -1,6 +1,7 @@
 import { type Done, forbidden, isDue, logRow, named, rounded, type Session, type Work } from './attempt.ts'
-import { guardOf, Watched } from './guard.ts'
+import { guardOf } from './guard.ts'
 import { inTransaction } from './transaction.ts'
+import { Watched } from './watched.ts'
 
 /** A `-- schemad:no-transaction` script: statements that are safe to run again, then its rows in a commit of their own. */
 export function maintain(session: Session, work: Work, script: string): Done {

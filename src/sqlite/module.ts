@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Database } from 'better-sqlite3'
 import type { Source } from '../core/migration.ts'
+import type { Watched } from './watched.ts'
 
 const load = createRequire(import.meta.url)
 
@@ -51,6 +52,20 @@ export function call(db: Database, body: Body): void {
     throw notSynchronous()
   }
   refuseOpenQuery(db)
+}
+
+/** Has each `exec` of a migration in code watched by its text too, until the returned object is disposed of. */
+export function watchExec(db: Database, watched: Watched): Disposable {
+  const { exec } = db
+  const own = Object.getOwnPropertyDescriptor(db, 'exec')
+  const watching = (text: string) => watched.within(String(text), () => exec.call(db, text))
+  Object.defineProperty(db, 'exec', { value: watching, configurable: true, writable: true })
+  return {
+    [Symbol.dispose]: () => {
+      if (own === undefined) Reflect.deleteProperty(db, 'exec')
+      else Object.defineProperty(db, 'exec', own)
+    },
+  }
 }
 
 function notSynchronous(): Error {

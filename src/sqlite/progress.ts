@@ -1,5 +1,5 @@
 import type { StatementReport, StepReport } from '../core/migration.ts'
-import { type Place, STATEMENT_LENGTH } from './guard.ts'
+import { type Place, STATEMENT_LENGTH } from './watched.ts'
 
 /** The most statements that the main thread tells in a second; the watchdog tells no more than that of those that stay. */
 const TOLD_A_SECOND = 5

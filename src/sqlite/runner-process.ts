@@ -5,11 +5,11 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { StatementReport } from '../core/migration.ts'
-import { STATEMENT_LENGTH } from './guard.ts'
 import type { FromRunner, ToldStep, ToRunner } from './messages.ts'
 import { openOutput } from './output.ts'
 import { HELD_STATUSES } from './progress.ts'
 import { STATEMENTS_FD } from './watchdog.ts'
+import { STATEMENT_LENGTH } from './watched.ts'
 
 /** A runner as its parent sees it. */
 export interface RunnerProcess {

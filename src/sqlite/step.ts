@@ -15,12 +15,13 @@ import {
 } from './attempt.ts'
 import { stepFailure } from './failure.ts'
 import { censusBefore, mayHaveForeignKeys, NO_ORPHANS, refuseNewViolations } from './foreign-keys.ts'
-import { guardOf, Watched } from './guard.ts'
+import { guardOf } from './guard.ts'
 import { maintain } from './maintenance.ts'
-import { call } from './module.ts'
+import { call, watchExec } from './module.ts'
 import { changedSetting, type Settings, settingsOf } from './settings.ts'
 import { inTransaction } from './transaction.ts'
 import { fingerprint, hasForeignTriggers, refuseTriggers, temporaries } from './untouched.ts'
+import { Watched } from './watched.ts'
 
 /** Executes one step in a transaction of its own, its rows in the same commit. Throws when nothing of it has happened. */
 export function executeStep(session: Session, work: Work): Done {
@@ -127,7 +128,7 @@ function perform(session: Session, work: Work, body: string | ((db: Database) =>
   try {
     using _ = guardOf(db)?.watch(watched) ?? null
     if (typeof body === 'string') db.exec(body)
-    else call(db, body)
+    else callWatched(db, body, watched)
   } catch (error) {
     throw stepFailure(error, work, db.open && isSqliteError(error) ? watched.failed(error) : {})
   } finally {
@@ -140,6 +141,11 @@ function perform(session: Session, work: Work, body: string | ((db: Database) =>
     throw stepFailure(forbidden('SQLite has left a part of the script unexecuted'), work, watched.place())
   }
   return watched.count
+}
+
+function callWatched(db: Database, body: (db: Database) => unknown, watched: Watched): void {
+  using _ = watchExec(db, watched)
+  call(db, body)
 }
 
 /** A PRAGMA acts when it is compiled, which no guard sees of a module's prepare; the connection is not used again. */

@@ -3,9 +3,9 @@ import type { StepReport } from '../core/migration.ts'
 import { reportOf } from '../core/outcome.ts'
 import { type Done, rounded, type Session, type Work } from './attempt.ts'
 import { failure } from './failure.ts'
-import type { Watched } from './guard.ts'
 import { executeInside, executeStep } from './step.ts'
 import { inTransaction } from './transaction.ts'
+import type { Watched } from './watched.ts'
 
 /** How a run of steps is to go. */
 export interface RunOptions {

@@ -1,8 +1,8 @@
 import type { StepReport } from '../core/migration.ts'
 import type { Work } from './attempt.ts'
-import type { Watched } from './guard.ts'
 import type { FromRunner, ToldStep } from './messages.ts'
 import type { Progress } from './progress.ts'
+import type { Watched } from './watched.ts'
 
 /** For how long steps that come fast are gathered, in milliseconds: a message costs more than a small step. */
 const GATHER_MS = 20

@@ -113,6 +113,14 @@ describe('a module is undone, and its file is named, when', () => {
     ['it sets a PRAGMA and catches the refusal', `try { db.pragma('ignore_check_constraints = ON') } catch {}`],
     ['it compiles a PRAGMA, which is enough for it to act', `db.prepare('PRAGMA ignore_check_constraints = ON')`],
     ['it compiles one that cannot be asked', `db.prepare('PRAGMA case_sensitive_like = ON')`],
+    [
+      'it leaves a parameter of exec without a value',
+      `db.exec("INSERT INTO x VALUES ('?'); INSERT INTO x VALUES (?)")`,
+    ],
+    [
+      'it leaves a named one without a value in its own transaction and catches the refusal',
+      `db.transaction(() => { try { db.exec('/* ? */ INSERT INTO x VALUES (:y)') } catch {} })()`,
+    ],
   ])('%s', async (_, body) => {
     const answer = await refused(base(), `export function up(db) { db.exec('CREATE TABLE x (y)'); ${body} }`, FILE)
     expect(answer.body).toMatchObject({ status: 422, code: 'forbidden-statement', run: { error: { file: FILE } } })
@@ -132,6 +140,32 @@ describe('a module is undone, and its file is named, when', () => {
       run: { status: 'failed', steps: [{ status: 'failed' }], error: { file: FILE } },
     })
   })
+})
+
+it('exec takes whatever has no parameter, also while others are asked', async () => {
+  const statements = [
+    `\ufeff;; -- who? :me\n/* $1 */ CREATE TABLE [a?b] (x)`,
+    `INSERT INTO [a?b] VALUES ('?1 :x @y $z')`,
+    ' INSERT INTO "a?b" VALUES (json_extract(\'{"a":[7]}\', \'$.a[0]\')) -- done?\n',
+  ]
+  const server = await startServer({
+    files: {
+      ...CATS,
+      '0003_code.mjs': `export function up(db) {
+        if (db.exec(${JSON.stringify(statements.join(';'))}) !== db) throw new Error('it gives the database')
+        db.prepare('INSERT INTO "a?b" VALUES (?)').run('bound')
+        db.unsafeMode()
+        const numbers = db.prepare('SELECT column1 AS n FROM (VALUES (1), (2))')
+        for (const one of numbers.iterate())
+          for (const two of numbers.database.prepare(numbers.source).iterate())
+            db.exec(\`INSERT INTO "a?b" VALUES (\${one.n}\${two.n}); SELECT '?'\`)
+      }`,
+    },
+  })
+  expect(await server.post('/migrate')).toMatchObject({ status: 200, body: { to: 3 } })
+  expect(query(server.database, 'SELECT x FROM "a?b"')).toEqual(
+    ['?1 :x @y $z', 7, 'bound', 11, 12, 21, 22].map((x) => ({ x })),
+  )
 })
 
 it('what the top level of a module does belongs to its step: those before are applied', async () => {

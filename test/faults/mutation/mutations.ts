@@ -26,25 +26,31 @@ const LOOK = 'test/look.test.ts'
 export const MUTATIONS: readonly Mutation[] = [
   one(
     'the guard refuses statements before they run',
-    'sqlite/guard.ts',
+    'sqlite/watched.ts',
     ['if (reason !== null) this.#stop(reason)', ''],
     [SQL, 'fault 3: COMMIT;|fault 6: ATTACH'],
   ),
   one(
     'the guard stops what has no transaction any more',
-    'sqlite/guard.ts',
+    'sqlite/watched.ts',
     [`this.#rules === 'ordinary' && !this.#db.inTransaction`, 'false'],
     [LIBRARY, 'after a rollback by a conflict'],
   ),
   one(
     'the guard stops bound parameters',
-    'sqlite/guard.ts',
+    'sqlite/watched.ts',
     ['if (!located)', 'if (false)'],
     [SQL, 'fault 12: INSERT INTO cats VALUES .7, :name'],
   ),
   one(
+    'the guard stops bound parameters of a module',
+    'sqlite/watched.ts',
+    ['if (isExpanded(bare, this.#part.text, at)) return false', ''],
+    ['test/long/modules.test.ts', 'it leaves a parameter of exec'],
+  ),
+  one(
     'a refused PRAGMA is in force no more: another connection',
-    'sqlite/guard.ts',
+    'sqlite/watched.ts',
     ['this.spoiled ||= reason !== null && actsWhenCompiled(text)', ''],
     [LIBRARY, 'uses a connection no more after a forbidden PRAGMA'],
   ),
