@@ -11,7 +11,7 @@ import { examine } from './tables.ts'
 /** The backup of a run that is about to begin. */
 export interface OwnBackup {
   readonly name: string
-  /** Gives it its name; after the run has been recorded, so that each backup belongs to a run which can be looked up. */
+  /** Gives it its name; after the run has been recorded, so that each backup belongs to a run which can be looked up. Throws, and leaves nothing, where it cannot. */
   publish(): void
   /** Removes it where the run has not begun. */
   drop(): void
@@ -50,9 +50,14 @@ export async function makeBackup(
     name,
     drop: () => removeDatabase(growing),
     publish: () => {
-      renameSync(growing, join(folder, name))
+      try {
+        renameSync(growing, join(folder, name))
+        sync(folder)
+      } catch (error) {
+        tidied(() => removeDatabase(growing))
+        throw copyFailure(error, 'without its backup nothing was run; mend the folder of the backups')
+      }
       tidy(growing)
-      sync(folder)
     },
     settle: (db, changed) => settleBackup(db, { folder, keep }, database, { name, runId }, changed, spared),
   }

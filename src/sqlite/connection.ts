@@ -4,6 +4,7 @@ import type { Clock } from './clock.ts'
 import type { Form } from './copy.ts'
 import { openGuarded } from './database.ts'
 import { failure } from './failure.ts'
+import { stat } from './files.ts'
 import { holdLike, holdTo, refuseGhost } from './ghost.ts'
 import { isBusyConnection } from './module.ts'
 
@@ -59,13 +60,15 @@ export function pause(ms: number): void {
 
 /** Another connection in the middle of a run: a module may have left functions and defaults on `db` that the next step must not find. */
 export function renew(db: Database, { database, lockTimeoutMs }: Claimed): Database {
-  refuseGhost(db)
-  db.close()
   const fresh = openGuarded(database, { timeout: lockTimeoutMs, fileMustExist: true })
   try {
     fresh.pragma('synchronous = FULL')
     fresh.exec('PRAGMA foreign_keys = OFF')
+    // It has its part in the WAL before the other one goes: the last one that closes a database takes its WAL away.
+    fresh.pragma('data_version')
     holdLike(fresh, db)
+    refuseGhost(fresh)
+    db.close()
     return fresh
   } catch (error) {
     fresh.close()
@@ -73,15 +76,16 @@ export function renew(db: Database, { database, lockTimeoutMs }: Claimed): Datab
   }
 }
 
-/** After a failure another connection: a refused PRAGMA may have changed the old one. */
-export function openAnew(db: Database, { database, lockTimeoutMs }: Claimed): Database {
+/** After a failure another connection: a refused PRAGMA may have changed the old one. `null` where the file is gone. */
+export function openAnew(db: Database, { database, lockTimeoutMs }: Claimed): Database | null {
   try {
     db.close()
   } catch (error) {
     // A module has left an iterator open. Its transaction is rolled back, and this process ends soon.
     if (!isBusyConnection(error)) throw error
   }
-  const fresh = openGuarded(database, { timeout: lockTimeoutMs })
+  if (stat(database) === undefined) return null
+  const fresh = openGuarded(database, { timeout: lockTimeoutMs, fileMustExist: true })
   fresh.pragma('synchronous = FULL')
   cutWal(fresh)
   return fresh

@@ -100,7 +100,18 @@ function mebibytes(bytes: number): string {
 }
 
 /** What is wrong with a folder that no space would mend. */
-const UNUSABLE = new Set(['EEXIST', 'ENOTDIR', 'EACCES', 'EPERM', 'EROFS', 'ELOOP', 'ENAMETOOLONG'])
+const UNUSABLE = new Set([
+  'EEXIST',
+  'ENOENT',
+  'ENODEV',
+  'ENXIO',
+  'ENOTDIR',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ELOOP',
+  'ENAMETOOLONG',
+])
 
 /** `error` as what kept a copy from being made, with `advice`. A lock stays a lock, a damaged source damaged. */
 export function copyFailure(error: unknown, advice: string): MigrationError {

@@ -36,15 +36,15 @@ export function sqliteEngine(
   const { lockTimeoutMs } = options
   const file = () => realFile(options.file)
   const fork = () => forkRunner({ SQLITE_TMPDIR: dirname(file()), ...options.environment })
-  const backups = () => ({
-    folder: realFile(options.backupDir ?? join(dirname(file()), 'backups')),
+  const backups = (path = file()) => ({
+    folder: realFile(options.backupDir ?? join(dirname(path), 'backups')),
     keep: options.backupKeep,
   })
   const aftermath = (path: string): Aftermath => ({
     fork,
     file: path,
     lockTimeoutMs,
-    backups: backups(),
+    backups: backups(path),
     ask: (id) => record.ask((reader) => reader.run(id)),
     closing: () => closed,
   })

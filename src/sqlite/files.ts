@@ -70,7 +70,12 @@ export function refuseUnwritable(file: string, temporary: string | undefined): v
     const beside = `${file}${end}`
     if (!existsSync(beside)) continue
     likeItsFile(beside, file)
-    refuseOther('file', beside)
+    try {
+      refuseOther('file', beside)
+    } catch (error) {
+      // SQLite, in whatever process, makes and removes them all the time.
+      if (stat(beside) !== undefined) throw error
+    }
   }
 }
 

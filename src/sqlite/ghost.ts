@@ -4,7 +4,7 @@ import { stat } from './files.ts'
 
 interface Held {
   readonly file: string | null
-  /** `null` before the first commit: SQLite creates it late. */
+  /** `null` as long as there is none: SQLite creates it late. */
   wal: string | null
 }
 
@@ -12,14 +12,13 @@ const held = new WeakMap<Database, Held>()
 
 /** From now on `db` may commit only while its name still means the file that was opened, and its WAL is the one that others see. */
 export function holdTo(db: Database): void {
-  held.set(db, { file: identity(db.name), wal: null })
+  held.set(db, { file: identity(db.name), wal: identity(`${db.name}-wal`) })
 }
 
 /** `fresh` is to commit to what `old` had open. */
 export function holdLike(fresh: Database, old: Database): void {
   const was = held.get(old)
-  // The last one that closes a database takes its WAL away.
-  if (was !== undefined) held.set(fresh, { file: was.file, wal: null })
+  if (was !== undefined) held.set(fresh, { ...was })
 }
 
 /** Throws where the file that `db` has open, or its WAL, was deleted or replaced: what is committed to a ghost is lost. */

@@ -14,16 +14,22 @@ export interface Open {
 interface Found extends Open {
   readonly dev: number
   readonly ino: number
-  readonly size: number
   /** The inode of the WAL-index. */
   readonly index: number | undefined
-  readonly mtimeMs: number
+  size: number
+  mtimeMs: number
+  /** The version that was told with these. */
+  told: unknown
+  /** When. */
+  readonly openedAt: number
   /** When it was seen last that the index is the same. */
   seenAt: number
 }
 
 /** For how long it is believed that nobody has deleted the WAL-index of a file that is the same, in milliseconds. */
 const INDEX_MS = 50
+/** For how long it is believed that who writes to a file without a WAL does nothing but commit, in milliseconds. */
+const BELIEVED_MS = 500
 
 /** The connection to what bears a file's name now: it may have been replaced, and a ghost must not be believed. */
 export class LiveConnection {
@@ -69,7 +75,8 @@ export class LiveConnection {
     this.close()
     const { dev, ino, size, mtimeMs } = found
     const index = before ?? this.#indexNow()
-    this.#open = { ...opened, dev, ino, size, mtimeMs, index, seenAt: performance.now() }
+    const now = performance.now()
+    this.#open = { ...opened, dev, ino, size, mtimeMs, index, openedAt: now, seenAt: now }
     return this.#open
   }
 
@@ -80,11 +87,15 @@ export class LiveConnection {
 
   /**
    * Whoever writes to a file without SQLite, as `cp` does, makes no commit, and a connection would go on with the pages that it
-   * has read. What SQLite writes cannot be told from that; but in a WAL it seldom writes to the file itself.
+   * has read. In a WAL, SQLite seldom writes to the file itself either, and not at a commit. Without one it does, and knows of
+   * each what it has to read again.
    */
   #isStill(open: Found, found: Stats | undefined): boolean {
-    if (found?.size !== open.size || found.mtimeMs !== open.mtimeMs || !isFile(open, found)) return false
+    if (found === undefined || !isFile(open, found)) return false
     const now = performance.now()
+    const written = found.size !== open.size || found.mtimeMs !== open.mtimeMs
+    if (written && (open.index !== undefined || now - open.openedAt > BELIEVED_MS || !isCommit(open, found)))
+      return false
     if (now - open.seenAt < INDEX_MS) return true
     if (this.#indexNow() !== open.index) return false
     open.seenAt = now
@@ -97,6 +108,14 @@ export class LiveConnection {
   }
 }
 
+/** Whether what was written since the connection was asked last is of SQLite. Remembers the state. */
+function isCommit(open: Found, { size, mtimeMs }: Stats): boolean {
+  const told = open.version.get()
+  if (told === open.told) return false
+  Object.assign(open, { size, mtimeMs, told })
+  return true
+}
+
 function isFile({ dev, ino }: Found, found: Stats | undefined): boolean {
   return found?.ino === ino && found.dev === dev
 }
@@ -105,13 +124,16 @@ function isFile({ dev, ino }: Found, found: Stats | undefined): boolean {
  * Opens the file and reads in it, so that the connection before it is closed when this one has its part in the WAL-index: who
  * finds nobody there begins that index anew, and locks others out for it (https://sqlite.org/walformat.html#recovery).
  */
-function openToAsk(file: string): Open {
+function openToAsk(file: string): Open & { readonly told: unknown } {
   const db = new Sqlite(file, { readonly: true, timeout: 0 })
   try {
     const version = db.prepare('PRAGMA data_version').pluck()
-    version.get()
-    refuseCut(db, file)
-    return { db, version }
+    // In one transaction, in which a file without a WAL does not become shorter.
+    const told = db.transaction(() => {
+      refuseCut(db, file)
+      return version.get()
+    })()
+    return { db, version, told }
   } catch (error) {
     db.close()
     throw error

@@ -4,9 +4,10 @@ import { hasHappened, reportOf, toldError } from '../core/outcome.ts'
 import { logRow, type Work } from './attempt.ts'
 import { makeBackup, type OwnBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
+import type { Clock } from './clock.ts'
 import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record, renew } from './connection.ts'
-import { copyFailure } from './copy.ts'
 import { recordInterrupted } from './dead-runs.ts'
+import { failure } from './failure.ts'
 import { stat } from './files.ts'
 import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
@@ -47,7 +48,11 @@ export async function performRun(
     }
     const { steps: reports, error } =
       unpublished ?? withoutRoom(db, notRun) ?? executeAll(db, works, run, telling, { renew: fresh })
-    if (error !== null) db = openAnew(db, claimed)
+    if (error !== null) {
+      const fresh = openAnew(db, claimed)
+      if (fresh === null) return withoutFile({ steps: reports, error }, run, from, backup, clock)
+      db = fresh
+    }
     const kept = backup?.settle(db, reports.some(hasHappened)) ?? null
     const end: RunnerResult = {
       steps: reports,
@@ -79,8 +84,28 @@ function publish(backup: OwnBackup | null, steps: RunResult['steps']): RunResult
     backup?.publish()
     return null
   } catch (error) {
-    return { steps, error: copyFailure(error, 'without its backup nothing was run; mend the folder of the backups') }
+    return { steps, error: failure(error, 'internal') }
   }
+}
+
+/** The end of a run whose file was deleted, with all that it had done: there is nothing to record it in. The backup stays. */
+function withoutFile(
+  { steps, error }: RunResult,
+  run: RunRow,
+  from: number | null,
+  backup: OwnBackup | null,
+  clock: Clock,
+): Told {
+  const result: RunnerResult = {
+    steps,
+    from,
+    to: null,
+    schemaChanges: { created: [], dropped: [], altered: [] },
+    error: toldError(run, steps, error)?.toJSON() ?? null,
+    backup: backup?.name ?? null,
+    ...clock.stop(),
+  }
+  return { result, recorded: true }
 }
 
 /** A run that could not even have its beginning checkpointed could not clear up after itself on a full disk. */

@@ -11,7 +11,7 @@ export interface Reading {
   now(): RecordReader
   /**
    * What the record says; what a dead process has left in the middle of a commit is undone first. Where readers are locked
-   * out, it is asked again for `patienceMs`, a moment unless said.
+   * out, it is asked again for `patienceMs`, a moment unless said; and for a second while it cannot be told how a run has ended.
    */
   ask<T>(question: (record: RecordReader) => T, patienceMs?: number): Promise<T>
   /** The history, as the port has it. */
@@ -38,9 +38,9 @@ export function openReading(path: string, file: () => string, aftermath: (file: 
     return open.record
   }
 
-  async function askOnceMore<T>(question: (record: RecordReader) => T): Promise<T> {
+  async function askOnceMore<T>(question: (record: RecordReader) => T): Promise<{ told: T; doubtful: boolean }> {
     try {
-      return question(now())
+      return now().answer(question)
     } catch (error) {
       // Who is locked out by the recovery itself waits for it like those who asked for it.
       if (!needsRecovery(error) && (recovery === null || !isLockedError(error))) throw error
@@ -49,7 +49,7 @@ export function openReading(path: string, file: () => string, aftermath: (file: 
         recovery = null
       })
       await recovery
-      return question(now())
+      return now().answer(question)
     }
   }
 
@@ -57,11 +57,12 @@ export function openReading(path: string, file: () => string, aftermath: (file: 
     const deadline = performance.now() + patienceMs
     for (;;) {
       try {
-        return await askOnceMore(question)
+        const { told, doubtful } = await askOnceMore(question)
+        if (!doubtful) return told
       } catch (error) {
         if (!isLockedError(error) || performance.now() >= deadline) throw error
-        await delay(READ_AGAIN_MS)
       }
+      await delay(READ_AGAIN_MS)
     }
   }
 

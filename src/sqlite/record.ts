@@ -23,6 +23,7 @@ export class RecordReader {
   readonly #live: LiveConnection
   /** The run of another process that was told last, and since when it has not been alive. */
   #seen: { readonly id: string; lostAt: number | null } | null = null
+  #inDoubt = false
   #known: { readonly open: Open; readonly version: unknown; readonly history: History } | null = null
 
   constructor(file: string) {
@@ -33,6 +34,13 @@ export class RecordReader {
   /** Whether `path` leads to the file that is open, which still bears its name. */
   isOf(path: string): boolean {
     return this.#live.isOf(path)
+  }
+
+  /** The answer to `question`, and whether it is doubtful: a run was alive until just now, and its server may be about to say how it has ended. */
+  answer<T>(question: (record: RecordReader) => T): { readonly told: T; readonly doubtful: boolean } {
+    this.#inDoubt = false
+    const told = question(this)
+    return { told, doubtful: this.#inDoubt }
   }
 
   /** The history as it was committed last. Throws `database-locked` or `database-unavailable`. */
@@ -96,12 +104,15 @@ export class RecordReader {
     }, [])
   }
 
-  /** Whether a run lives, or was seen alive until a moment ago: its server may be about to say how it has ended. */
+  /** Whether a run lives, or was found without a life just now, having been seen with one. */
   #mayLive(id: string, living: string | undefined): boolean {
     if (id === living) this.#seen = { id, lostAt: null }
     if (this.#seen?.id !== id) return false
-    if (id !== living) this.#seen.lostAt ??= performance.now()
-    return this.#seen.lostAt === null || performance.now() - this.#seen.lostAt < SETTLING_MS
+    if (id === living) return true
+    this.#seen.lostAt ??= performance.now()
+    const doubtful = performance.now() - this.#seen.lostAt < SETTLING_MS
+    this.#inDoubt ||= doubtful
+    return doubtful
   }
 
   #mayBeHeld(): boolean {

@@ -40,7 +40,11 @@ export async function performRehearsal(
     })
     db = on
     const times = clock.stop()
-    if (error !== null) db = openAnew(db, claimed)
+    if (error !== null) {
+      const fresh = openAnew(db, claimed)
+      if (fresh === null) throw error
+      db = fresh
+    }
     const after = countRows(db)
     return {
       steps: reports,

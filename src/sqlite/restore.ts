@@ -45,7 +45,6 @@ export async function performRestore(
     const from = begin(live, backup, (current) => {
       recordBegin(live, run, clock.startedAt, current, { atomic: true, steps: [], backup: backup?.name ?? null })
     })
-    backup?.publish()
     const before = objectsOf(live)
     say({ type: 'begun', startedAt: clock.startedAt, from, before, backup: backup?.name ?? null })
     return await replace(claimed, live, candidate, { words, clock, from, before, backup, version })
@@ -74,6 +73,7 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
   const { run } = words
   const restored = new Sqlite(candidate.path, { fileMustExist: true })
   try {
+    backup?.publish()
     const to = carryOver(live, restored)
     if (likeness(restored).migrations !== candidate.migrations) {
       throw new MigrationError('internal', 'what was prepared is not what the backup holds; nothing was changed')
@@ -94,6 +94,7 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
     const whole = { ...end, ...clock.stop() }
     // Its end is in the database already, but for the time that the copying took.
     record(live, () => recordEnd(live, run, whole), RECORD_TRIES)
+    cutWal(live)
     return { result: whole, recorded: true }
   } catch (error) {
     // It may have failed after its commit, and then it has not failed.

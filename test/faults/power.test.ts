@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { expect, it } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { query, startServer } from '../support/server.ts'
+import { contentOf, query, startServer } from '../support/server.ts'
 import { NO_BACKUPS, numbered } from './support/files.ts'
 import { forking, REAL_NODE, STRACE, trace, withStrace, wrapper } from './support/strace.ts'
 
@@ -91,3 +91,29 @@ function syncs(lines: readonly string[]): { all: number; wal: number } {
   const calls = lines.filter((line) => /\bf(data)?sync\(.* = 0$/.test(line))
   return { all: calls.length, wal: calls.filter((line) => line.includes('app.db-wal>')).length }
 }
+
+it.skipIf(STRACE === null).each([['migrate'], ['restore']])(
+  withStrace('fault 35: a backup that cannot be given its name ends a run of kind %s before it has done anything'),
+  async (kind) => {
+    const first = await startServer({ files: numbered(3) })
+    await first.post('/migrate?target=0')
+    const { backup } = (await first.post('/migrate?target=1')).body
+    await first.stop()
+    const before = contentOf(first.database)
+    const folder = join(first.database, '..', 'backups')
+    const made = readdirSync(folder)
+    const traced = trace(['-e trace=rename,renameat2', '-e inject=rename,renameat2:error=EACCES'])
+    const { migrations, database } = first
+    const env = { ...traced.environment, ...forking(wrapper()) }
+    const server = await startServer({ migrations, database, env })
+    const { status, body } = await server.post(kind === 'migrate' ? '/migrate' : `/backups/${backup}/restore`)
+    expect(traced.lines().join('\n')).toContain('INJECTED')
+    expect([status, body.code]).toEqual([503, 'database-unavailable'])
+    expect(body.detail).toContain('without its backup nothing was run')
+    expect(body.run).toMatchObject({ kind, status: 'failed', from: 1, to: 1, backup: null })
+    expect(contentOf(database)).toEqual(before)
+    expect(readdirSync(folder)).toEqual(made)
+    expect((await server.get(`/runs/${body.run?.id}`)).body).toMatchObject({ kind, status: 'failed' })
+    expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', from: 1, to: 2 })
+  },
+)

@@ -1,8 +1,19 @@
-import { copyFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
-import { busy, CATS, ENDLESS, write } from '../support/folder.ts'
-import { ask, contentOf, query, type Server, startServer, until } from '../support/server.ts'
+import { holdTo, refuseGhost } from '../../src/sqlite/ghost.ts'
+import { busy, CATS, ENDLESS, temporaryFolder, write } from '../support/folder.ts'
+import { ask, computing, contentOf, query, type Server, startServer, until } from '../support/server.ts'
 import { sizeOf } from './support/disk.ts'
 import { ghostOf, makeDatabase } from './support/file.ts'
 
@@ -68,6 +79,7 @@ each('fault 31: a file that is %s', (_, changed) => {
     const before = ghost.sum()
     changed.change(server.database)
     const { status, body } = await posted
+    expect(existsSync(server.database)).toBe(changed.current !== null)
     await goesOn(server, changed)
     expect(ghost.sum()).toBe(before)
     expect([status, body.code]).toEqual([503, 'database-unavailable'])
@@ -117,6 +129,23 @@ it('fault 31: a link that leads elsewhere since the run began has what it led to
   expect(query(real.database, recorded)).toEqual([{ status: 'cancelled' }])
   expect(query(other.database, recorded)).toEqual([])
   expect(contentOf(other.database)).toEqual(before)
+})
+
+it('fault 31: a run that is killed after its link was led elsewhere takes its backup along where it was made', async () => {
+  const [real, other] = [await startServer({ files: CATS }), await startServer({ files: CATS })]
+  for (const one of [real, other]) await one.post('/migrate')
+  const link = `${other.database}.link`
+  symlinkSync(real.database, link)
+  const server = await startServer({ files: { ...CATS, '0003_never.up.sql': ENDLESS }, database: link })
+  const posted = server.post('/migrate')
+  const runner = await computing({ children: server.children, database: real.database })
+  const backups = () => readdirSync(join(real.database, '..', 'backups'))
+  expect(backups()).toHaveLength(1)
+  symlinkSync(other.database, `${link}.next`)
+  renameSync(`${link}.next`, link)
+  process.kill(runner, 'SIGKILL')
+  expect((await posted).body).toMatchObject({ code: 'runner-crashed', run: { status: 'failed', backup: null } })
+  expect(backups()).toEqual([])
 })
 
 /** The first makes the file larger; the others leave its size as it is. */
@@ -216,6 +245,21 @@ describe('fault 31: what SQLite keeps beside the file', () => {
     expect((await server.post('/migrate')).body).toMatchObject({ status: 'succeeded', from: 3, to: 4 })
     expect((await server.get('/migrations')).body).toMatchObject({ current: 4 })
     expect(contentOf(server.database).integrity).toBe('ok')
+  })
+
+  it('is missed by a run from which it was deleted before its first commit', () => {
+    const database = join(temporaryFolder(), 'app.db')
+    const application = new Sqlite(database)
+    application.pragma('journal_mode = WAL')
+    application.exec('CREATE TABLE cats (x)')
+    const db = new Sqlite(database)
+    db.pragma('journal_mode = WAL')
+    holdTo(db)
+    refuseGhost(db)
+    removeBeside(database)
+    expect(() => refuseGhost(db)).toThrow(/deleted or replaced/)
+    db.close()
+    application.close()
   })
 
   it('is named where it is no lock, and may be removed', async () => {

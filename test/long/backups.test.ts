@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
@@ -141,17 +150,25 @@ describe('a backup', () => {
     expect(names(server)).toEqual([second.backup, foreign].sort())
   })
 
-  it('that cannot be made stops the run before anything is touched, and says how to do without', async () => {
-    const server = await startServer({ files: CATS, env: { BACKUP_DIR: join(import.meta.filename, 'backups') } })
-    await migrate(server, '?target=0')
-    const before = contentOf(server.database)
-    const answer = await server.post('/migrate')
-    expect(answer).toMatchObject({ status: 503, body: { code: 'database-unavailable' } })
-    expect(answer.body.detail).toContain(join(import.meta.filename, 'backups'))
-    expect(answer.body.detail).toContain('BACKUP_KEEP=0')
-    expect(contentOf(server.database)).toEqual(before)
-    expect((await server.get('/runs')).body.runs).toHaveLength(1)
-  })
+  it.each([
+    ['a file', (folder: string) => writeFileSync(folder, '')],
+    ['a link to nothing, as where a volume is not mounted', (folder: string) => symlinkSync(`${folder}.not`, folder)],
+  ])(
+    'that cannot be made below %s stops the run before anything is touched, and says how to do without',
+    async (_, make) => {
+      const folder = join(temporaryFolder(), 'volume')
+      make(folder)
+      const server = await startServer({ files: CATS, env: { BACKUP_DIR: join(folder, 'backups') } })
+      await migrate(server, '?target=0')
+      const before = contentOf(server.database)
+      const answer = await server.post('/migrate')
+      expect(answer).toMatchObject({ status: 503, body: { code: 'database-unavailable' } })
+      expect(answer.body.detail).toContain(join(folder, 'backups'))
+      expect(answer.body.detail).toContain('BACKUP_KEEP=0')
+      expect(contentOf(server.database)).toEqual(before)
+      expect((await server.get('/runs')).body.runs).toHaveLength(1)
+    },
+  )
 
   it('fault 33: ends though the application writes all the time, and holds what was there at one moment', async () => {
     const server = await startServer({ files: CATS })

@@ -57,6 +57,7 @@ describe('a restore', () => {
         { table: 'later', before: 0, after: null, lost: 0 },
       ],
     })
+    expect(statSync(`${server.database}-wal`).size).toBe(0)
     expect(contentOf(server.database)).toEqual(before)
     expect(application.prepare('SELECT name FROM cats').pluck().all()).toEqual(['Kit', 'Mia'])
     application.exec(`INSERT INTO cats (name) VALUES ('Ben')`)
