@@ -17,15 +17,19 @@ ENV NODE_ENV=production \
     HOST=0.0.0.0 \
     PORT=8080 \
     DATABASE_URL=sqlite:/data/app.db \
-    MIGRATIONS_DIR=/migrations
+    MIGRATIONS_DIR=/migrations \
+    NODE_COMPILE_CACHE=/app/cache
 WORKDIR /app
 COPY package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
+RUN install -d -o node -g node /app/cache
 # The one folder that is written to; the root may be mounted read-only.
 RUN install -d -o node -g node /data
 VOLUME /data
 USER node
+COPY .warm.mjs ./
+RUN node .warm.mjs
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "dist/main.js"]

@@ -1,9 +1,13 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Run } from '../../src/core/migration.ts'
+import { newFolder } from './places.ts'
 import { childrenOf, processorMs } from './proc.ts'
 import { type Ran, run, type Server, startServer } from './processes.ts'
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname
+
+/** What Node has compiled is kept, as in the image; who starts first fills it. */
+const COMPILED = newFolder()
 
 /** The compiled service in a process of its own. */
 export interface Service extends Server {
@@ -35,6 +39,7 @@ export async function startService({
     DATABASE_URL: `sqlite:${database}`,
     MIGRATIONS_DIR: migrations,
     BACKUP_KEEP: String(backups),
+    NODE_COMPILE_CACHE: COMPILED,
     PORT: '0',
   })
   const { url, pid } = server

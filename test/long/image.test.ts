@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { gzipSync } from 'node:zlib'
@@ -48,8 +48,20 @@ function build(image: string) {
     } else if (verb === 'ENV') {
       env = { ...env, ...Object.fromEntries(rest.split(/ +/).map((one) => one.split('=') as [string, string])) }
     } else if (verb === 'RUN') {
+      const user = last.get('USER')
       const command = rest.replace('-o node -g node /', `-o ${IDS.node} -g ${IDS.node} ${stage}/`)
-      execFileSync('sh', ['-c', command], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
+      const inside = user && ['unshare', '-m', 'sh', '-c', ROOTED, 'sh', stage, folder.slice(stage.length), IDS[user]]
+      const words = inside
+        ? [...inside.map(String), ...rest.replace(/^node /, '/node ').split(' ')]
+        : ['sh', '-c', command]
+      // This Node stands for the image's.
+      if (inside) cpSync(process.execPath, join(stage, 'node'))
+      const [program = '', ...more] = words
+      execFileSync(program, more, {
+        cwd: folder,
+        stdio: ['ignore', 'ignore', 'inherit'],
+        env: inside ? { PATH: process.env.PATH, ...env } : process.env,
+      })
     }
   }
   const command = (text = '') => JSON.parse(text.slice(text.indexOf('['))) as [string, ...string[]]
@@ -84,19 +96,25 @@ function sizeOf(folder: string): number {
   return files.reduce((bytes, { parentPath, name }) => bytes + statSync(join(parentPath, name)).size, 0)
 }
 
-/**
- * Makes `$1` the root, read-only but for its folder `$4`, and runs the rest there in the folder `$2` as the user `$3`: what a container
- * runtime does. This machine's `/usr` stands for the base image's.
- */
-const CONTAINER = `set -e
-root=$1 folder=$2 user=$3 data=$4; shift 4
+/** Makes `$1` the root of what follows. This machine's `/usr` stands for the base image's. */
+const ROOT_OF_BASE = `set -e
+root=$1 folder=$2 user=$3; shift 3
 mkdir -p "$root/usr" "$root/proc" "$root/dev" "$root/migrations"
+mkdir -p -m 1777 "$root/tmp"
 for link in bin lib lib64; do if [ -L /$link ]; then ln -sfn usr/$link "$root/$link"; fi; done
 mount --bind "$root" "$root"
-for folder_of_base in usr proc dev; do mount --bind /$folder_of_base "$root/$folder_of_base"; done
+for folder_of_base in usr proc dev; do mount --bind /$folder_of_base "$root/$folder_of_base"; done`
+const RUN_THERE = `exec chroot --userspec=$user:$user "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"`
+
+/** Runs the rest in the root `$1`, in the folder `$2` as the user `$3`: what a builder of images does. */
+const ROOTED = `${ROOT_OF_BASE}\n${RUN_THERE}`
+
+/** The same with the root read-only, but for its folder `$4`: what a container runtime does. */
+const CONTAINER = `${ROOT_OF_BASE}
+data=$1; shift
 mount -o remount,bind,ro "$root"
 mount --bind "$root$data" "$root$data" && mount -o remount,bind,rw "$root$data"
-exec chroot --userspec=$user:$user "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"`
+${RUN_THERE}`
 
 it('the Dockerfile has nothing that a linter finds', () => {
   expect(validate(DOCKERFILE)).toEqual([])
@@ -108,6 +126,7 @@ it.skipIf(process.getuid?.() !== 0)(
   'the steps of the Dockerfile, done in an empty folder, give a root for another user, read-only but for its data, that asks for a token',
   async () => {
     const { stage, env, folder, user, data, port, check, start } = build(temporaryFolder())
+    rmSync(join(stage, 'node'))
     // Anybody else would be root, or nobody that the base image has.
     const id = IDS[user]
     expect({ user, id, data, port }).toEqual({ user: 'node', id: 1000, data: '/data', port: env.PORT })
@@ -126,7 +145,6 @@ it.skipIf(process.getuid?.() !== 0)(
     expect(gzipSync(execFileSync('tar', ['c', '.'], { cwd: stage, maxBuffer: 1 << 27 })).length).toBeLessThan(9_500_000)
 
     cpSync(join(ROOT, 'migrations'), join(stage, 'migrations'), { recursive: true })
-    // This Node stands for the image's.
     cpSync(process.execPath, join(stage, 'node'))
     const inside = (words: readonly string[]) =>
       [
@@ -143,14 +161,19 @@ it.skipIf(process.getuid?.() !== 0)(
     // Port 0 would not be known to the health check.
     const PORT = String(await freePort())
     const server = spawn(...inside(start), {
-      env: { ...path, ...env, PORT, ADMIN_TOKEN: token, HOST: '127.0.0.1' },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...path, ...env, PORT, ADMIN_TOKEN: token, HOST: '127.0.0.1', NODE_DEBUG_NATIVE: 'COMPILE_CACHE' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let told = ''
+    server.stderr.on('data', (data) => {
+      told += data
     })
     onTestFinished(() => void server.kill('SIGKILL'))
     await new Promise<void>((resolve, reject) => {
       createInterface(server.stdout).once('line', () => resolve())
       server.once('close', () => reject(new Error('the server has ended')))
     })
+    expect(told).toMatch(/code cache for ESM file:\/\/\/app\/dist\/main\.js was accepted/)
     const headers = { authorization: `Bearer ${token}` }
     const url = `http://127.0.0.1:${PORT}`
     expect((await ask(`${url}/migrate`, { method: 'POST' })).status).toBe(401)
