@@ -64,6 +64,8 @@ const QUIET = ['-sS', '--fail-with-body']
 /** How often in a row nobody must have computed, and how long between two looks, in milliseconds. */
 const [STILL, LOOK_MS] = [3, 100]
 const MOST_LOOKS = 300
+/** The server, a runner that waits, and the shell that ends that with it. */
+const AT_REST = 3
 
 async function untilIdle(processes: () => number[]): Promise<void> {
   let before = ''
@@ -72,7 +74,7 @@ async function untilIdle(processes: () => number[]): Promise<void> {
     await wait(LOOK_MS)
     const all = processes()
     const now = all.map((pid) => `${pid}:${processorMs(pid)}`).join()
-    still = all.length === 2 && now === before ? still + 1 : 0
+    still = all.length === AT_REST && now === before ? still + 1 : 0
     before = now
   }
 }
