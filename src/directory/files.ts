@@ -14,14 +14,13 @@ import { sep } from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { inodeOf } from '../core/inode.ts'
 import type { Problem } from '../core/migration.ts'
+import { RACY_MS } from '../core/timed.ts'
 import { hasState, isSameStamp, NO_THROW, NUMBERS, type Stamp, type States } from './states.ts'
 
 /** 16 MiB. */
 const MOST_BYTES = 16 * 1024 * 1024
 /** After so much work on many files others get a turn, in milliseconds. */
 const SLICE_MS = 1
-/** A file that was changed so shortly before it was read may be changed again without a trace: the kernel's clock is coarse. */
-export const RACY_MS = 50
 
 /** The state of a file without its content: as long as `stamp` is the same, so is the content, unless it is racy. */
 export interface Stamped {

@@ -1,11 +1,8 @@
 import { type Dirent, statfsSync, statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import type { Problem } from '../core/migration.ts'
-import { RACY_MS } from './files.ts'
+import { RACY_MS, TIMED } from '../core/timed.ts'
 import { entryOf, isMeant } from './names.ts'
-
-/** File systems that give a folder another time whenever a name in it comes or goes: ext4, XFS, Btrfs, tmpfs, overlayfs, ZFS, F2FS and bcachefs (statfs(2)). */
-const TIMED = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1, 0xf2f52010, 0xca451a4e])
 
 /**
  * The state of a folder: as long as it is the same, so are the names in it. `null` where that cannot be said, as after a change

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
+import { ask } from './ask.ts'
 import { stepFailure } from './failure.ts'
 import { mayHaveForeignKeys } from './foreign-keys.ts'
 import type { Ledger, LogRow } from './ledger.ts'
@@ -35,6 +36,8 @@ export interface Session {
   /** No migration can guess it: who knew it could release the savepoint and set it anew. */
   readonly savepoint: string
   readonly standing: Standing
+  /** The current id that the step before has left, which was committed, and the version of the database then. */
+  left: { readonly version: unknown; readonly current: number } | null
   onStatement: (statement: Watched) => void
   /** A trigger may write to our tables. Once true it stays so for the run. */
   wary: boolean
@@ -51,6 +54,7 @@ export function openSession(db: Database, ledger: Ledger, runId: string | null):
     runId,
     savepoint: `schemad_${randomBytes(12).toString('hex')}`,
     standing: { settings: null },
+    left: null,
     onStatement: () => {},
     wary: hasForeignTriggers(db),
     related: mayHaveForeignKeys(db),
@@ -81,9 +85,12 @@ export function logRow(
   }
 }
 
-/** Reads the state again, inside the transaction: `false` where an up is applied by now. Throws `history-moved`. */
-export function isDue(ledger: Ledger, work: Work): boolean {
-  const current = ledger.current()
+/**
+ * Reads the state again, inside the transaction: `false` where an up is applied by now. Throws `history-moved`. Where nobody
+ * else has committed since the step before, it is what that has left (https://sqlite.org/pragma.html#pragma_data_version).
+ */
+export function isDue({ db, ledger, left }: Session, work: Work): boolean {
+  const current = left !== null && left.version === versionOf(db) ? left.current : ledger.current()
   const expected = work.direction === 'up' ? work.id - 1 : work.id
   if ((current ?? -1) === expected) return true
   if (work.direction === 'up' && ledger.isApplied(work.id)) return false
@@ -92,6 +99,11 @@ export function isDue(ledger: Ledger, work: Work): boolean {
     `the current migration is ${current ?? 'none'} and not ${expected} any more: another program has changed the history; look at it, then post again`,
     { id: work.id, name: work.name, direction: work.direction },
   )
+}
+
+/** Another number when another connection has committed. */
+export function versionOf(db: Database): unknown {
+  return ask(db, 'PRAGMA data_version').pluck().get()
 }
 
 /** Does `act`; whatever it throws names the step. */

@@ -23,7 +23,7 @@ export function openForRun({ database, lockTimeoutMs }: Claimed, form?: Form): D
     // Only a database without a page takes another form.
     if (form !== undefined) db.exec(`PRAGMA page_size = ${form.pageSize}; PRAGMA encoding = '${form.encoding}'`)
     switchToWal(db, lockTimeoutMs)
-    db.pragma('synchronous = FULL')
+    commitWell(db)
     holdTo(db)
     // Once, and not back and forth with each step.
     db.pragma('foreign_keys = OFF')
@@ -32,6 +32,15 @@ export function openForRun({ database, lockTimeoutMs }: Claimed, form?: Form): D
     db.close()
     throw error
   }
+}
+
+/**
+ * Each commit synced; and the WAL begun anew when it has half as many pages as is SQLite's custom: a sync of a file that has
+ * grown takes longer than that of one which is written over, as a checkpoint now and then does not.
+ */
+function commitWell(db: Database): void {
+  db.pragma('synchronous = FULL')
+  db.pragma('wal_autocheckpoint = 500')
 }
 
 /** A reader of a database in another journal mode keeps it from being switched, and SQLite does not always wait for it. */
@@ -62,7 +71,7 @@ export function pause(ms: number): void {
 export function renew(db: Database, { database, lockTimeoutMs }: Claimed): Database {
   const fresh = openGuarded(database, { timeout: lockTimeoutMs, fileMustExist: true })
   try {
-    fresh.pragma('synchronous = FULL')
+    commitWell(fresh)
     fresh.exec('PRAGMA foreign_keys = OFF')
     // It has its part in the WAL before the other one goes: the last one that closes a database takes its WAL away.
     fresh.pragma('data_version')

@@ -1,18 +1,26 @@
+import { type Stats, statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
+import { RACY_MS, TIMED } from '../core/timed.ts'
 import { stat } from './files.ts'
 
 interface Held {
   readonly file: string | null
   /** `null` as long as there is none: SQLite creates it late. */
   wal: string | null
+  /** Whether no name in the folder comes or goes without another time of the folder. */
+  readonly timed: boolean
+  /** The folder as it was when both were found to be the same; `null` where that would not tell. */
+  folder: Stats | null
 }
 
 const held = new WeakMap<Database, Held>()
 
 /** From now on `db` may commit only while its name still means the file that was opened, and its WAL is the one that others see. */
 export function holdTo(db: Database): void {
-  held.set(db, { file: identity(db.name), wal: identity(`${db.name}-wal`) })
+  const timed = TIMED.has(statfsSync(dirname(db.name)).type)
+  held.set(db, { file: identity(db.name), wal: identity(`${db.name}-wal`), timed, folder: null })
 }
 
 /** `fresh` is to commit to what `old` had open. */
@@ -21,16 +29,37 @@ export function holdLike(fresh: Database, old: Database): void {
   if (was !== undefined) held.set(fresh, { ...was })
 }
 
-/** Throws where the file that `db` has open, or its WAL, was deleted or replaced: what is committed to a ghost is lost. */
+/**
+ * Throws where the file that `db` has open, or its WAL, was deleted or replaced: what is committed to a ghost is lost.
+ *
+ * The folder is asked first, and the two only where it has changed: Linux gives a file whose time was asked for another one with
+ * the next write, however soon, and then its sync has to write that too
+ * (https://docs.kernel.org/filesystems/multigrain-ts.html).
+ */
 export function refuseGhost(db: Database): void {
   const was = held.get(db)
   if (was === undefined) return
+  const folder = was.timed ? stat(dirname(db.name)) : undefined
+  if (folder !== undefined && isSame(folder, was.folder)) return
   const wal = identity(`${db.name}-wal`)
   was.wal ??= wal
-  if (identity(db.name) === was.file && wal === was.wal) return
+  if (identity(db.name) === was.file && wal === was.wal) {
+    was.folder = folder !== undefined && Date.now() - folder.ctimeMs > RACY_MS ? folder : null
+    return
+  }
   throw new MigrationError(
     'database-unavailable',
     `${db.name} or its WAL was deleted or replaced while the run was under way; what was not committed is undone; post again`,
+  )
+}
+
+function isSame(now: Stats, before: Stats | null): boolean {
+  return (
+    before !== null &&
+    now.ctimeMs === before.ctimeMs &&
+    now.mtimeMs === before.mtimeMs &&
+    now.ino === before.ino &&
+    now.dev === before.dev
   )
 }
 

@@ -6,10 +6,11 @@ import { Watched } from './watched.ts'
 /** A `-- schemad:no-transaction` script: statements that are safe to run again, then its rows in a commit of their own. */
 export function maintain(session: Session, work: Work, script: string): Done {
   const { db, ledger } = session
-  if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+  if (!isDue(session, work)) return { status: 'skipped', statements: null, durationMs: 0 }
   const started = Date.now()
   const clock = performance.now()
   session.standing.settings = null
+  session.left = null
   const watched = new Watched(db, 'maintenance', script, (one) => session.onStatement(one))
   named(work, watched, () => {
     if (guardOf(db) === undefined) throw forbidden('a no-transaction script needs a database that schemad opened')
@@ -18,7 +19,7 @@ export function maintain(session: Session, work: Work, script: string): Done {
   })
   session.spoiled ||= watched.spoiled
   return inTransaction(db, (commit) => {
-    if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+    if (!isDue(session, work)) return { status: 'skipped', statements: null, durationMs: 0 }
     const durationMs = rounded(performance.now() - clock)
     named(work, undefined, () => {
       ledger.mark(work.id, work.name, work.direction)

@@ -11,6 +11,7 @@ import {
   named,
   rounded,
   type Session,
+  versionOf,
   type Work,
 } from './attempt.ts'
 import { stepFailure } from './failure.ts'
@@ -27,12 +28,16 @@ import { Watched } from './watched.ts'
 export function executeStep(session: Session, work: Work): Done {
   const script = work.body ?? (session.ledger.isApplied(work.id) ? session.ledger.keptDown(work.id) : null)
   if (typeof script === 'string' && isMaintenance(script)) return maintain(session, work, script)
+  const { db } = session
   return inTransaction(
-    session.db,
+    db,
     (commit) => {
       const done = executeInside(session, work)
+      const version = versionOf(db)
+      session.left = null
       // What fails at the very end is this step's failure too.
       named(work, undefined, commit)
+      if (done.status === 'done' && work.direction === 'up') session.left = { version, current: work.id }
       return done
     },
     session.standing,
@@ -46,7 +51,7 @@ export function executeInside(session: Session, work: Work): Done {
   const { db, ledger } = session
   // Whoever has functions has other code that runs between the steps.
   if (typeof work.body === 'function') session.standing.settings = null
-  if (!isDue(ledger, work)) return { status: 'skipped', statements: null, durationMs: 0 }
+  if (!isDue(session, work)) return { status: 'skipped', statements: null, durationMs: 0 }
   const orphans = session.related ? censusBefore(db) : NO_ORPHANS
   const statements = changeOnly(session, work)
   return named(work, undefined, () => {

@@ -25,7 +25,7 @@ export function inTransaction<T>(
   standing.settings = before
   try {
     set(db, before, inside)
-    db.exec('BEGIN IMMEDIATE')
+    ask(db, 'BEGIN IMMEDIATE').run()
     const commit = () => {
       refuseGhost(db)
       db.exec('COMMIT')

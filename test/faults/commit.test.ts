@@ -64,6 +64,42 @@ it('fault 34: a rollback that finds another current id than planned ends with hi
   db.close()
 })
 
+it('fault 34: what others apply between the steps of a run is skipped, and what they undo ends it with history-moved', () => {
+  const database = join(temporaryFolder(), 'app.db')
+  const db = new Sqlite(database)
+  db.pragma('journal_mode = WAL')
+  const other = new Sqlite(database)
+  const migrator = new Migrator(db, { log: () => {} })
+  const works = Array.from({ length: 8 }, (_, id) => ({
+    id,
+    name: `m${id}`,
+    direction: 'up' as const,
+    file: null,
+    checksum: null,
+    keep: null,
+    body: `CREATE TABLE t${id} (x);`,
+  }))
+  const { steps, error } = migrator.run(works, {
+    onStep: ({ id, status }) => {
+      if (status !== 'done') return
+      // Two at once: of the second one the first that is skipped knows nothing.
+      if (id === 1) other.exec(`INSERT INTO migrations (id, name) VALUES (2, 'theirs'), (3, 'theirs')`)
+      if (id === 5) other.exec('DELETE FROM migrations WHERE id = 5')
+    },
+  })
+  const told = ['done', 'done', 'skipped', 'skipped', 'done', 'done', 'failed', 'not-run']
+  expect(steps.map(({ status }) => status)).toEqual(told)
+  expect(error).toMatchObject({ code: 'history-moved' })
+  expect(db.prepare(`SELECT name FROM sqlite_schema WHERE name LIKE 't_' ORDER BY name`).pluck().all()).toEqual([
+    't0',
+    't1',
+    't4',
+    't5',
+  ])
+  expect(migrator.appliedMigrations().map(({ id }) => id)).toEqual([0, 1, 2, 3, 4])
+  for (const one of [db, other]) one.close()
+})
+
 const STEPS = 25
 const TABLES = Object.fromEntries(
   Array.from({ length: STEPS }, (_, id) => [`${id}_m.up.sql`, `CREATE TABLE t${id} (x);\n`]),

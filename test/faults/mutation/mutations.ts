@@ -100,6 +100,12 @@ export const MUTATIONS: readonly Mutation[] = [
     [COMMIT, 'history-moved'],
   ),
   one(
+    'the read inside the transaction: others have committed since the step before',
+    'sqlite/attempt.ts',
+    ['left !== null && left.version === versionOf(db)', 'left !== null'],
+    [COMMIT, 'between the steps of a run'],
+  ),
+  one(
     'the side lock keeps a second run out',
     'sqlite/lock.ts',
     [`side.exec('BEGIN EXCLUSIVE')`, `side.exec('BEGIN')`],
