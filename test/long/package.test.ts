@@ -21,6 +21,7 @@ const TYPES = [
   'sqlite/statement',
   'sqlite/steps',
   'sqlite/transaction',
+  'sqlite/watched',
 ]
 
 let tarball = ''

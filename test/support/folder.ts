@@ -9,7 +9,8 @@ export type Files = Readonly<Record<string, string | Buffer>>
 /** A new folder, gone when the test has finished, or with what else ends it. */
 export function temporaryFolder(endWith: (end: () => void) => void = onTestFinished): string {
   const folder = mkdtempSync(join(tmpdir(), 'schemad-'))
-  endWith(() => rmSync(folder, { recursive: true, force: true }))
+  // A process that was just killed may still make a file there.
+  endWith(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 }))
   return folder
 }
 
