@@ -317,6 +317,33 @@ describe('a Migrator over a database that is used in other ways', () => {
     db.close()
   })
 
+  it('leaves exec of another database, and a database that nobody may change, as they are', () => {
+    const [db, other] = [new Sqlite(':memory:'), new Sqlite(':memory:')]
+    const migrator = new Migrator(Object.freeze(db), { log: () => {} })
+    migrator.addMigration(0, initDb)
+    migrator.migrate()
+    const free = database(':memory:', { log: () => {} })
+    free.addMigration(0, function both(db) {
+      db.exec.call(other, 'CREATE TABLE theirs (x)')
+      db.exec(`CREATE TABLE ours (x); INSERT INTO ours VALUES ('?\ud800'); INSERT INTO ours VALUES (2)`)
+    })
+    free.migrate()
+    expect([db, free, other].map(tables)).toEqual([['cats', 'migrations'], ['migrations', 'ours'], ['theirs']])
+    expect(Object.hasOwn(free, 'exec')).toBe(false)
+  })
+
+  it('sees what its own connection was given to do between two migrations', () => {
+    const db = new Sqlite(':memory:')
+    const log = (line: string) => {
+      if (line === '1 second') db.exec('DELETE FROM migrations WHERE id = 0')
+    }
+    const migrator = new Migrator(db, { log })
+    migrator.addMigration(0, function first() {})
+    migrator.addMigration(1, function second() {})
+    expect(() => migrator.migrate()).toThrow(expect.objectContaining({ code: 'history-moved' }))
+    expect(migrator.appliedMigrations()).toEqual([])
+  })
+
   it('works where all integers are BigInts', () => {
     const db = new Sqlite(':memory:').defaultSafeIntegers(true)
     const migrator = new Migrator(db, { log: () => {} })

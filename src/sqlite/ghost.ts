@@ -11,7 +11,7 @@ interface Held {
   wal: string | null
   /** Whether no name in the folder comes or goes without another time of the folder. */
   readonly timed: boolean
-  /** The folder as it was when both were found to be the same; `null` where that would not tell. */
+  /** The folder as it was when the WAL was found to be the same; `null` where that would not tell. */
   folder: Stats | null
 }
 
@@ -32,25 +32,28 @@ export function holdLike(fresh: Database, old: Database): void {
 /**
  * Throws where the file that `db` has open, or its WAL, was deleted or replaced: what is committed to a ghost is lost.
  *
- * The folder is asked first, and the two only where it has changed: Linux gives a file whose time was asked for another one with
- * the next write, however soon, and then its sync has to write that too
+ * For the WAL its folder is asked, and the WAL itself only where that has changed: Linux gives a file whose time was asked for
+ * another one with the next write, however soon, and then its sync has to write that too
  * (https://docs.kernel.org/filesystems/multigrain-ts.html).
  */
 export function refuseGhost(db: Database): void {
   const was = held.get(db)
   if (was === undefined) return
-  const folder = was.timed ? stat(dirname(db.name)) : undefined
-  if (folder !== undefined && isSame(folder, was.folder)) return
-  const wal = identity(`${db.name}-wal`)
-  was.wal ??= wal
-  if (identity(db.name) === was.file && wal === was.wal) {
-    was.folder = folder !== undefined && Date.now() - folder.ctimeMs > RACY_MS ? folder : null
-    return
-  }
+  if (identity(db.name) === was.file && isWalStill(db, was)) return
   throw new MigrationError(
     'database-unavailable',
     `${db.name} or its WAL was deleted or replaced while the run was under way; what was not committed is undone; post again`,
   )
+}
+
+function isWalStill(db: Database, was: Held): boolean {
+  const folder = was.timed ? stat(dirname(db.name)) : undefined
+  if (folder !== undefined && isSame(folder, was.folder)) return true
+  const wal = identity(`${db.name}-wal`)
+  was.wal ??= wal
+  if (wal !== was.wal) return false
+  was.folder = folder !== undefined && Date.now() - folder.ctimeMs > RACY_MS ? folder : null
+  return true
 }
 
 function isSame(now: Stats, before: Stats | null): boolean {

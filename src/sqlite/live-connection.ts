@@ -20,6 +20,8 @@ interface Found extends Open {
   mtimeMs: number
   /** The version that was told with these. */
   told: unknown
+  /** Whether they were believed to be what a commit has left. */
+  believed: boolean
   /** When. */
   readonly openedAt: number
   /** When it was seen last that the index is the same. */
@@ -76,7 +78,7 @@ export class LiveConnection {
     const { dev, ino, size, mtimeMs } = found
     const index = before ?? this.#indexNow()
     const now = performance.now()
-    this.#open = { ...opened, dev, ino, size, mtimeMs, index, openedAt: now, seenAt: now }
+    this.#open = { ...opened, dev, ino, size, mtimeMs, index, believed: false, openedAt: now, seenAt: now }
     return this.#open
   }
 
@@ -94,8 +96,9 @@ export class LiveConnection {
     if (found === undefined || !isFile(open, found)) return false
     const now = performance.now()
     const written = found.size !== open.size || found.mtimeMs !== open.mtimeMs
-    if (written && (open.index !== undefined || now - open.openedAt > BELIEVED_MS || !isCommit(open, found)))
-      return false
+    const late = now - open.openedAt > BELIEVED_MS
+    if (open.believed && late) return false
+    if (written && (open.index !== undefined || late || !isCommit(open, found))) return false
     if (now - open.seenAt < INDEX_MS) return true
     if (this.#indexNow() !== open.index) return false
     open.seenAt = now
@@ -112,7 +115,7 @@ export class LiveConnection {
 function isCommit(open: Found, { size, mtimeMs }: Stats): boolean {
   const told = open.version.get()
   if (told === open.told) return false
-  Object.assign(open, { size, mtimeMs, told })
+  Object.assign(open, { size, mtimeMs, told, believed: true })
   return true
 }
 

@@ -56,9 +56,14 @@ export function call(db: Database, body: Body): void {
 
 /** Has each `exec` of a migration in code watched by its text too, until the returned object is disposed of. */
 export function watchExec(db: Database, watched: Watched): Disposable {
+  if (!Object.isExtensible(db)) return { [Symbol.dispose]: () => {} }
   const { exec } = db
   const own = Object.getOwnPropertyDescriptor(db, 'exec')
-  const watching = (text: string) => watched.within(String(text), () => exec.call(db, text))
+  const watching = function (this: Database, text: string) {
+    if (this !== db) return exec.call(this, text)
+    // As SQLite is given it, and tells it.
+    return watched.within(String(text).toWellFormed(), () => exec.call(db, text))
+  }
   Object.defineProperty(db, 'exec', { value: watching, configurable: true, writable: true })
   return {
     [Symbol.dispose]: () => {

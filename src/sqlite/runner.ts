@@ -27,6 +27,8 @@ const PATIENCE_MS = 100
 /** After so long without a word this process is one that waits. */
 const AT_REST_MS = 20
 
+const PARENT = Number(process.argv[2])
+
 let claim: (Claimed & { readonly lock: Disposable }) | null = null
 
 // Out of the reach of modules: what is sent is believed.
@@ -58,13 +60,13 @@ function prepare(): void {
 }
 
 function rest(): void {
-  tether = tieTo(STATEMENTS_FD)
+  tether = tieTo(PARENT, STATEMENTS_FD)
   practise()
 }
 
 /** A thread takes ten megabytes and milliseconds, which one that waits does not need, nor a run that is over as soon. */
 function watch(): void {
-  if (!watched) watchOver(Number(process.argv[2]), progress.memory)
+  if (!watched) watchOver(PARENT, progress.memory)
   watched = true
 }
 
@@ -146,11 +148,16 @@ function say(message: FromRunner): void {
   send?.(message)
 }
 
+async function end(): Promise<void> {
+  await tether?.cut()
+  process.exit()
+}
+
 /** Says the last word, the lock given back before it, and ends when it has been flushed: what is queued dies with the process. */
 function leave(message: FromRunner): void {
   claim?.lock[Symbol.dispose]()
   send?.(message, () => {
     // What a module has printed is on its way too.
-    process.stdout.write('', () => process.stderr.write('', () => process.exit()))
+    process.stdout.write('', () => process.stderr.write('', () => void end()))
   })
 }

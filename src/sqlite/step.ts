@@ -37,7 +37,9 @@ export function executeStep(session: Session, work: Work): Done {
       session.left = null
       // What fails at the very end is this step's failure too.
       named(work, undefined, commit)
-      if (done.status === 'done' && work.direction === 'up') session.left = { version, current: work.id }
+      // Between the steps of a library nobody knows what its user does on this very connection.
+      const alone = session.runId !== null
+      if (alone && done.status === 'done' && work.direction === 'up') session.left = { version, current: work.id }
       return done
     },
     session.standing,

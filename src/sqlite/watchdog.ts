@@ -8,6 +8,9 @@ export const STATEMENTS_FD = 4
 
 const LOOK_MS = 100
 
+/** As it is now: a module may put something else in its place. */
+const Thread = Worker
+
 /**
  * Tells which statement keeps this process busy, and which steps are held back meanwhile; and ends it, and all of its group, within
  * a tenth of a second after `parent` has died, should nothing else do that. It is a thread of its own, because the main thread
@@ -21,7 +24,7 @@ export function watchOver(parent: number, memory: SharedArrayBuffer): void {
     maxYoungGenerationSizeMb: 1,
     stackSizeMb: 1,
   }
-  new Worker(source, {
+  new Thread(source, {
     eval: true,
     workerData: memory,
     resourceLimits: limits,

@@ -80,6 +80,7 @@ it('fault 34: what others apply between the steps of a run is skipped, and what 
     body: `CREATE TABLE t${id} (x);`,
   }))
   const { steps, error } = migrator.run(works, {
+    runId: 'of a runner',
     onStep: ({ id, status }) => {
       if (status !== 'done') return
       // Two at once: of the second one the first that is skipped knows nothing.

@@ -304,6 +304,29 @@ describe('fault 24: a server that is killed in mid-run', () => {
   })
 })
 
+const NAMESPACE = ['unshare', '-pf', '--mount-proc', '--kill-child']
+const BELOW = `require('node:child_process').spawn(process.argv[1], process.argv.slice(2), { stdio: 'inherit' })`
+
+it.skipIf(process.getuid?.() !== 0).each([
+  ['the first of its container', []],
+  ['below one that waits for nobody', [process.execPath, '-e', BELOW]],
+])('runs leave no process behind in a server that is %s', async (_, above) => {
+  const files = { '0000_a.up.sql': 'CREATE TABLE a (x);', '0000_a.down.sql': 'DROP TABLE a;' }
+  const server = await startServer({ files, through: [...NAMESPACE, ...above] })
+  const [first = 0] = server.children()
+  const all = (pid: number): number[] => childrenOf(pid).flatMap((child) => [child, ...all(child)])
+  for (let times = 0; times < 3; times += 1) {
+    for (const path of ['/migrate', '/rollback']) {
+      expect((await server.post(path)).body).toMatchObject({ status: 'succeeded' })
+      // By then the next runner waits, with its shell where it needs one.
+      await new Promise((resolve) => setTimeout(resolve, 700))
+    }
+  }
+  await until(() => all(first).every(isAlive))
+  // The server, a runner, and the shell of that.
+  expect(all(first).length).toBeLessThanOrEqual(3)
+})
+
 it('a runner that is killed is told as such: the step failed, what came before stays, and the next post goes on', async () => {
   const server = await startServer({
     files: { ...FIRST, '0001_busy.up.sql': ENDLESS, '0002_more.up.sql': 'SELECT 1;' },

@@ -151,6 +151,12 @@ export const MUTATIONS: readonly Mutation[] = [
     [RUNS, 'takes its runner along, tied'],
   ),
   one(
+    'a runner waits for the shell that it has ended',
+    'sqlite/runner.ts',
+    ['await tether?.cut()', ''],
+    [RUNS, 'below one that waits for nobody'],
+  ),
+  one(
     'the watchdog ends a runner whose server has died',
     'sqlite/watchdog.ts',
     [`process.kill(-process.pid, 'SIGKILL')`, '0'],
@@ -172,7 +178,7 @@ export const MUTATIONS: readonly Mutation[] = [
     mechanism: 'every commit is on the disk: synchronous = FULL',
     edits: [
       { file: 'sqlite/transaction.ts', find: ', synchronous: FULL }', replace: ' }' },
-      { file: 'sqlite/connection.ts', find: `    db.pragma('synchronous = FULL')`, replace: '' },
+      { file: 'sqlite/connection.ts', find: `  db.pragma('synchronous = FULL')`, replace: '' },
     ],
     test: COMMIT,
     titles: 'is on the disk before the next begins',
