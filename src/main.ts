@@ -140,12 +140,11 @@ async function serve(config: Config): Promise<void> {
   startFailure = migrateOnStart(runs, () => newId(), failed)
 }
 
-/** Tries until it is done: an application may have the file locked, or it cannot be read just now. */
+/** Tries until it is done: another server may make a run, an application may have the file locked, or it cannot be read just now. */
 async function recover(engine: Engine, log: Logger): Promise<void> {
-  try {
-    await engine.recover()
-  } catch (err) {
+  const done = await engine.recover().catch((err: unknown) => {
     log.warn({ err }, 'the record of runs that died could not be completed; trying again')
-    setTimeout(() => void recover(engine, log), RECOVER_MS).unref()
-  }
+    return false
+  })
+  if (!done) setTimeout(() => void recover(engine, log), RECOVER_MS).unref()
 }

@@ -175,9 +175,11 @@ export function engineContract(name: string, newPlace: () => Place): void {
         startedAt: expect.stringMatching(/Z$/),
       })
       expect((await other.read('immediate')).applied.map(({ id }) => id)).toEqual([0])
+      expect(await other.recover()).toBe(false)
       stop.abort(new MigrationError('cancelled', 'nobody wants it'))
       await executed
       await until(async () => (await other.running()) === null)
+      expect(await other.recover()).toBe(true)
     })
 
     it('refuses a second run while one holds the database, and lets it wait as long as it may', async () => {
@@ -266,7 +268,7 @@ export function engineContract(name: string, newPlace: () => Place): void {
       expect(await other.run(id)).toEqual(told)
       expect(await other.runs(10, id)).toEqual([])
       expect(await other.run(randomUUID())).toBe(null)
-      await other.recover()
+      expect(await other.recover()).toBe(true)
       expect(await other.runs(10, null)).toEqual([told])
     })
 

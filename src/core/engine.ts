@@ -147,8 +147,11 @@ export interface Engine {
   /** The run `id` as the record knows it. */
   run(id: string): Promise<Run | null>
 
-  /** Completes the record of runs that ended without a word, and removes what they left. Does nothing while a run is alive. */
-  recover(): Promise<void>
+  /**
+   * Completes the record of runs that ended without a word, and removes what they left. Gives `false`, and does nothing, while
+   * somebody makes a run, or is about to die in the middle of one: to be asked again.
+   */
+  recover(): Promise<boolean>
 
   /** Resolves when the database could be read and written. @throws MigrationError `database-unavailable`, naming the path. */
   check(): Promise<void>

@@ -136,10 +136,13 @@ export function sqliteEngine(
       await record.read('patient')
       const dead = await record.ask((reader) => reader.hasRunning())
       if (dead || leftovers(backups().folder, file()).length > 0) {
-        await askOnce(fork(), claim, { type: 'recover', backups: backups() })
+        if (record.now().running() !== null) return false
+        const { type } = await askOnce(fork(), claim, { type: 'recover', backups: backups() })
+        if (type === 'busy') return false
       }
       const copy = rehearsalPath(file())
       if (existsSync(copy)) await askOnce(fork(), { ...claim, database: copy }, { type: 'sweep' })
+      return true
     },
     check: async () => {
       refuseUnwritable(file(), options.environment.SQLITE_TMPDIR)
