@@ -41,13 +41,13 @@ it('migrations in code share one WAL, which is not made anew for each', async ()
     `000${id}_notes.mjs`,
     `import { statSync } from 'node:fs'
     export function up(db) {
-      db.exec('CREATE TABLE IF NOT EXISTS notes (ino)')
-      db.prepare('INSERT INTO notes VALUES (?)').run(String(statSync(db.name + '-wal', { bigint: true }).ino))
+      db.exec('CREATE TABLE IF NOT EXISTS notes (born)')
+      db.prepare('INSERT INTO notes VALUES (?)').run(String(statSync(db.name + '-wal', { bigint: true }).birthtimeNs))
     }`,
   ]
   const server = await startServer({ files: Object.fromEntries([0, 1, 2, 3].map(notes)) })
   expect(await server.post('/migrate')).toMatchObject({ status: 200, body: { to: 3 } })
-  expect(query(server.database, 'SELECT count(*) AS notes, count(DISTINCT ino) AS files FROM notes')).toEqual([
+  expect(query(server.database, 'SELECT count(*) AS notes, count(DISTINCT born) AS files FROM notes')).toEqual([
     { notes: 4, files: 1 },
   ])
 })
