@@ -2,6 +2,7 @@ import type { Stats } from 'node:fs'
 import Sqlite, { type Database, type Statement } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { stat } from './files.ts'
+import { isLocked } from './lock.ts'
 
 /** A read-only connection, which never waits for a lock. */
 export interface Open {
@@ -26,11 +27,13 @@ interface Found extends Open {
   readonly openedAt: number
   /** When it was seen last that the index is the same. */
   seenAt: number
+  /** When it was seen first that the file was written, by a run; `null` before. */
+  writtenAt: number | null
 }
 
 /** For how long it is believed that nobody has deleted the WAL-index of a file that is the same, in milliseconds. */
 const INDEX_MS = 50
-/** For how long it is believed that who writes to a file without a WAL does nothing but commit, in milliseconds. */
+/** For how long whoever writes to the file is taken for SQLite where there is no WAL, or while a run is under way, in milliseconds. */
 const BELIEVED_MS = 500
 
 /** The connection to what bears a file's name now: it may have been replaced, and a ghost must not be believed. */
@@ -78,7 +81,18 @@ export class LiveConnection {
     const { dev, ino, size, mtimeMs } = found
     const index = before ?? this.#indexNow()
     const now = performance.now()
-    this.#open = { ...opened, dev, ino, size, mtimeMs, index, believed: false, openedAt: now, seenAt: now }
+    this.#open = {
+      ...opened,
+      dev,
+      ino,
+      size,
+      mtimeMs,
+      index,
+      believed: false,
+      openedAt: now,
+      seenAt: now,
+      writtenAt: null,
+    }
     return this.#open
   }
 
@@ -98,11 +112,22 @@ export class LiveConnection {
     const written = found.size !== open.size || found.mtimeMs !== open.mtimeMs
     const late = now - open.openedAt > BELIEVED_MS
     if (open.believed && late) return false
-    if (written && (open.index !== undefined || late || !isCommit(open, found))) return false
+    if (written && !(open.index === undefined ? !late && isCommit(open, found) : this.#isOfRun(open, now))) return false
     if (now - open.seenAt < INDEX_MS) return true
     if (this.#indexNow() !== open.index) return false
     open.seenAt = now
     return true
+  }
+
+  /** Whether a run is under way. After it the file is asked once more: the size and the time remembered are those of before. */
+  #isOfRun(open: Found, now: number): boolean {
+    open.writtenAt ??= now
+    try {
+      return now - open.writtenAt <= BELIEVED_MS && isLocked(this.#file)
+    } catch {
+      // Nobody can say; it is opened anew, as where nothing runs.
+      return false
+    }
   }
 
   /** The inode of the WAL-index, `undefined` where there is none: somebody may delete it while it is mapped. */
