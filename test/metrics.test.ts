@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { CATS, ENDLESS } from './support/folder.ts'
-import { ask, type Server, startServer, until } from './support/server.ts'
+import { ask, type Server, startServer, tied, until } from './support/server.ts'
 
 const PROMTOOL = spawnSync('promtool', ['--version']).status === 0
 
@@ -20,6 +21,11 @@ async function scrape(server: Server): Promise<{ text: string; value: (series: s
 }
 
 const runs = (kind: string, status: string) => `schemad_runs_total{kind="${kind}",status="${status}"}`
+
+/** How often the server's thread has waited for something and gone on. */
+function wakesOf({ process: { pid } }: Server): number {
+  return Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+}
 
 describe('GET /metrics', () => {
   it('tells how the database stands, in the text format of Prometheus', async () => {
@@ -113,6 +119,21 @@ describe('GET /metrics', () => {
       'schemad_http_request_duration_seconds_count{method="GET",route="/migrations/:id",status="404"} 1',
       'schemad_http_request_duration_seconds_count{method="GET",route="none",status="404"} 2',
     ])
+  })
+
+  it('lets a server sleep that nobody asks for them, and tells of the event loop from the first time on', async () => {
+    const server = await startServer({ files: CATS })
+    await tied(server)
+    await until(async () => {
+      const before = wakesOf(server)
+      await wait(1_000)
+      return wakesOf(server) - before < 50
+    })
+    const { value } = await scrape(server)
+    for (const name of ['min', 'mean', 'max', 'p99']) {
+      expect(value(`nodejs_eventloop_lag_${name}_seconds`)).toBeGreaterThan(0)
+      expect(value(`nodejs_eventloop_lag_${name}_seconds`)).toBeLessThan(60)
+    }
   })
 
   it('takes a read token, and is logged at debug only', async () => {

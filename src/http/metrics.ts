@@ -79,6 +79,7 @@ export function metricsRoutes(
     const before = remembered || now === null || now.stale ? null : await runs.list(REMEMBERED, null).catch(() => null)
     if (before !== null) meters.remember(before.runs)
     remembered ||= before !== null
-    return reply.type(meters.registry.contentType).send(await meters.registry.metrics())
+    const { type, text } = await meters.read()
+    return reply.type(type).send(text)
   })
 }
