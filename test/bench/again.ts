@@ -2,6 +2,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { inRounds, type Side } from './measure.ts'
+import { NOTHING, startNothing } from './nothing.ts'
 import { newPlace } from './places.ts'
 import { putApplied, smallOf } from './prepared.ts'
 import { type Ran, run } from './processes.ts'
@@ -11,7 +12,7 @@ import { atMost, type Bounds, type Line, linesOf } from './table.ts'
 import { DBMATE, dbmate, SCHEMAD } from './tools.ts'
 import { same, verifySmall } from './verify.ts'
 
-/** `POST /migrate` with nothing to do, by one curl, against dbmate's process; the limit is one SELECT. */
+/** `POST /migrate` with nothing to do, by one curl, against dbmate's process; the limits are a curl of nothing, and one SELECT. */
 export const again: Row = {
   name: 'again',
   lines: async ({ small, rounds }) => await posted(small, rounds.many, atMost(0.6, 0.4)),
@@ -58,18 +59,24 @@ async function compared(
   await putApplied(theirs, DBMATE, count)
   const { database } = ours
   await using service = await startService({ migrations: smallOf('pairs', count), database })
+  await using nothing = await startNothing(ours)
   await service.idle()
   const sides: Record<string, Side> = {
     schemad: verified(database, SCHEMAD.ledger, count, () => ask(service)),
     dbmate: verified(theirs.database, DBMATE.ledger, count, () => asked(word, theirs.database, count)),
   }
+  sides.nothing = nothing.asked
   if (hasSqlite3) sides.sqlite3 = verified(database, SCHEMAD.ledger, count, () => selected(database, count))
-  const words = { dbmate: `dbmate \`${word}\`, the process`, sqlite3: 'limit: `sqlite3` with a SELECT, the process' }
+  const words = {
+    dbmate: `dbmate \`${word}\`, the process`,
+    nothing: NOTHING,
+    sqlite3: 'limit: `sqlite3` with a SELECT, the process',
+  }
   const samples = await inRounds(rounds, sides)
   const lines = linesOf(work, samples, words, bounds)
   return hasSqlite3
     ? lines
-    : [...lines, ...lines.map((line) => ({ ...line, against: NO_SQLITE3, theirs: null, bounds: null }))]
+    : [...lines, ...lines.slice(0, 1).map((line) => ({ ...line, against: NO_SQLITE3, theirs: null, bounds: null }))]
 }
 
 const NO_SQLITE3 = 'limit: no `sqlite3` here'

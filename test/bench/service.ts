@@ -48,8 +48,8 @@ export async function startService({
     ...server,
     processes,
     idle: () => untilIdle(processes),
-    get: (path) => run('curl', [...QUIET, `${url}${path}`]),
-    post: (path) => run('curl', [...QUIET, '-X', 'POST', `${url}${path}`]),
+    get: (path) => curl(`${url}${path}`),
+    post: (path) => curl('-X', 'POST', `${url}${path}`),
   }
 }
 
@@ -58,8 +58,10 @@ export function runIn({ stdout }: Ran): Run {
   return JSON.parse(stdout) as Run
 }
 
-/** A refusal fails, and its body says why. */
-const QUIET = ['-sS', '--fail-with-body']
+/** One request. A refusal fails, and its body says why. */
+export function curl(...words: readonly string[]): Promise<Ran> {
+  return run('curl', ['-sS', '--fail-with-body', ...words])
+}
 
 /** How often in a row nobody must have computed, and how long between two looks, in milliseconds. */
 const [STILL, LOOK_MS] = [3, 100]
