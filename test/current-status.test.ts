@@ -1,9 +1,11 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
 import { afterEach, describe, expect, it } from 'vitest'
 import { oncePerTurn, statusReader } from '../src/core/current-status.ts'
 import type { Engine } from '../src/core/engine.ts'
 import { MigrationError } from '../src/core/errors.ts'
+import { type History, isSameHistory } from '../src/core/history.ts'
 import type { Run } from '../src/core/migration.ts'
 import { outdates, reportOf } from '../src/core/outcome.ts'
 import { draftRun } from '../src/core/run.ts'
@@ -64,6 +66,22 @@ describe('the status', () => {
     expect((await reader.read()).stale).toBe(false)
   })
 
+  it('is the same object when an application commits, and another when somebody changes what is applied', async () => {
+    const file = join(temporaryFolder(), 'app.db')
+    const application = new Sqlite(file)
+    application.exec(`CREATE TABLE migrations (id INTEGER PRIMARY KEY, name TEXT NOT NULL, inserted_at TEXT NOT NULL);
+      INSERT INTO migrations VALUES (0, 'cats', '2026-01-01 00:00:00');
+      CREATE TABLE orders (x)`)
+    const reader = readerOver(file)
+    const first = await reader.read()
+    expect(first.status.current).toBe(0)
+    application.exec('INSERT INTO orders VALUES (1)')
+    expect((await reader.read()).status).toBe(first.status)
+    application.exec(`UPDATE migrations SET inserted_at = '2026-01-01 00:00:01'`)
+    expect((await reader.read()).status.migrations[0]?.appliedAt).toBe('2026-01-01T00:00:01Z')
+    application.close()
+  })
+
   it('stands for what cannot be read where a run could do nothing', async () => {
     const file = join(temporaryFolder(), 'app.db')
     const reader = readerOver(file)
@@ -82,6 +100,41 @@ describe('the status', () => {
     await late
     writeFileSync(file, 'no database')
     await expect(reader.read()).rejects.toMatchObject({ code: 'database-unavailable' })
+  })
+})
+
+describe('a history', () => {
+  const applied = {
+    id: 0,
+    name: 'cats',
+    insertedAt: '2026-01-01 00:00:00',
+    checksum: 'sha256:1',
+    keptDown: true,
+    durationMs: 1,
+    appliedBy: 'anna',
+  }
+  const one = { applied: [applied], foreignTable: null }
+
+  it('is the same where all of it is', () => {
+    expect(isSameHistory(one, { applied: [{ ...applied }], foreignTable: null })).toBe(true)
+  })
+
+  it.each<[string, History]>([
+    ['foreignTable', { ...one, foreignTable: 'migrations' }],
+    ['length', { ...one, applied: [] }],
+    ['length', { ...one, applied: [applied, { ...applied, id: 1 }] }],
+    ...Object.entries({
+      id: 1,
+      name: 'dogs',
+      insertedAt: '2026-01-01 00:00:01',
+      checksum: null,
+      keptDown: false,
+      durationMs: null,
+      appliedBy: null,
+    }).map(([key, value]): [string, History] => [key, { ...one, applied: [{ ...applied, [key]: value }] }]),
+  ])('is another with another %s', (_, other) => {
+    expect(isSameHistory(one, other)).toBe(false)
+    expect(isSameHistory(other, one)).toBe(false)
   })
 })
 

@@ -8,6 +8,28 @@ export interface History {
   readonly foreignTable: string | null
 }
 
+/** Whether two readings of a database found the same. */
+export function isSameHistory(one: History, other: History): boolean {
+  return (
+    one.foreignTable === other.foreignTable &&
+    one.applied.length === other.applied.length &&
+    one.applied.every((applied, at) => isSameApplied(applied, other.applied[at]))
+  )
+}
+
+/** By each of its values: it is asked whenever an application has committed. */
+function isSameApplied(one: Applied, other: Applied | undefined): boolean {
+  return (
+    one.id === other?.id &&
+    one.name === other.name &&
+    one.insertedAt === other.insertedAt &&
+    one.checksum === other.checksum &&
+    one.keptDown === other.keptDown &&
+    one.durationMs === other.durationMs &&
+    one.appliedBy === other.appliedBy
+  )
+}
+
 /** The highest applied id, `null` where nothing is applied. */
 export function currentOf(applied: readonly Applied[]): number | null {
   return applied.at(-1)?.id ?? null

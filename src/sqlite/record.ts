@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
-import type { History } from '../core/history.ts'
+import { type History, isSameHistory } from '../core/history.ts'
 import type { Run, Running } from '../core/migration.ts'
 import { failure } from './failure.ts'
 import { historyOf, NOTHING } from './history.ts'
@@ -16,7 +16,7 @@ const SETTLING_MS = 1_000
 
 /**
  * Reads what the database remembers, over a read-only connection that never waits for a lock. What it gives is the same
- * object until another connection has committed.
+ * object until another connection has changed it.
  */
 export class RecordReader {
   readonly #file: string
@@ -48,7 +48,9 @@ export class RecordReader {
     return this.#asking((db, open) => {
       const version = open.version.get()
       if (this.#known?.open === open && this.#known.version === version) return this.#known.history
-      const history = db.transaction(() => historyOf(db))()
+      const read = db.transaction(() => historyOf(db))()
+      // Most who commit are the application, which leaves our tables alone: then all that is made of them is still good.
+      const history = this.#known !== null && isSameHistory(this.#known.history, read) ? this.#known.history : read
       this.#known = { open, version, history }
       return history
     }, NOTHING)
