@@ -70,8 +70,9 @@ function gather(write: (text: string) => void): { write(line: string): void; pas
 function teller(log: Logger): (event: RunEvent) => void {
   let last: { readonly runId: string; readonly line: Logger } | null = null
   return (event) => {
-    const { id: runId, requestId, actor } = event.run
-    if (last?.runId !== runId) last = { runId, line: log.child({ runId, requestId, actor }) }
+    const { id: runId, requestId, actor, rehearsal } = event.run
+    const whose = { runId, requestId, actor, ...(rehearsal && { rehearsal }) }
+    if (last?.runId !== runId) last = { runId, line: log.child(whose) }
     tell(last.line, event)
   }
 }

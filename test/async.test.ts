@@ -114,6 +114,17 @@ describe('a client that prefers respond-async', () => {
     expect(await server.post('/migrate', wait)).toMatchObject({ status: 422, body: { code: 'migration-failed' } })
   })
 
+  it('and does not wait for the run of another server, is refused at once', async () => {
+    const other = await startServer({ files: { ...FIRST, '0001_never.up.sql': ENDLESS } })
+    const server = await startServer({ migrations: other.migrations, database: other.database })
+    const { id } = (await other.post('/migrate', ASYNC)).body
+    await other.logged(({ msg }) => msg === '1 never')
+    const refused = await server.post('/rollback?wait=0', ASYNC)
+    expect(refused).toMatchObject({ status: 409, body: { code: 'change-in-progress', running: { id } } })
+    expect((await server.get('/runs')).body.runs).toMatchObject([{ id }])
+    expect(await server.post('/rollback?wait=100', ASYNC)).toMatchObject({ status: 202, body: { status: 'queued' } })
+  })
+
   it('and leaves before it has heard of it, has not begun a run that still waits', async () => {
     const server = await startServer({ files: { ...FIRST, '0001_never.up.sql': ENDLESS } })
     const { id } = (await server.post('/migrate', ASYNC)).body

@@ -43,7 +43,11 @@ export function openQueue(options: {
     const rehearsed = manner === 'rehearsal'
     const turns = rehearsed ? rehearsals : changes
     // What has nothing to do needs no turn, and is in nobody's way; while a run is made, only its turn can tell.
-    const quiet = manner === 'plan' || (turns.free() && (rehearsed || (await engine.running()) === null))
+    const elsewhere = manner === 'earnest' && turns.free() ? await engine.running() : null
+    // Who does not wait for the end is told at once what can be known at once.
+    if (life.answered === 'at once' && asked.waitMs === 0 && elsewhere !== null && elsewhere !== 'unknown')
+      throw await inProgress(engine, () => null, false)
+    const quiet = manner === 'plan' || (turns.free() && elsewhere === null)
     const seen = quiet ? await see() : null
     if (seen !== null && request.kind !== 'restore') {
       const steps = plan(seen.directory, seen.history, request)

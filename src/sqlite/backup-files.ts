@@ -64,6 +64,12 @@ export function backupAt(folder: string, name: string): Backup | null {
   return { name, createdAt: made, bytes: found.size, current: known, runId: runId ?? null }
 }
 
+/** Throws `not-found` where there is no backup `name`. */
+export function refuseUnknown(folder: string, name: string): void {
+  if (backupAt(folder, name) === null)
+    throw new MigrationError('not-found', `there is no backup ${name}; GET /backups lists them`)
+}
+
 /** Deletes the backup `name`, which must be the one that was made for the run `runId`: a record may say anything. */
 export function removeBackup(folder: string, name: string, runId: string): void {
   if (OWN.exec(name)?.[10] === runId) removeDatabase(join(folder, name))

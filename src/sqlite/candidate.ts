@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
-import { backupAt, backupName, removeBeside, removeDatabase, sweep, temporaryName } from './backup-files.ts'
+import { backupName, refuseUnknown, removeBeside, removeDatabase, sweep, temporaryName } from './backup-files.ts'
 import type { Claimed } from './connection.ts'
 import { copyDatabase, copyFailure, type Form, formOf, likeness } from './copy.ts'
 import type { Assignment } from './messages.ts'
@@ -27,9 +27,7 @@ export async function copyBackup(
   { run, name, backups }: Assignment & { type: 'restore' },
 ): Promise<Candidate> {
   const { folder } = backups
-  if (backupAt(folder, name) === null) {
-    throw new MigrationError('not-found', `there is no backup ${name}; GET /backups lists them`)
-  }
+  refuseUnknown(folder, name)
   sweep(backups, database)
   const path = join(folder, temporaryName(backupName(database, new Date(), null, run.id), database))
   using source = openBackup(folder, name, lockTimeoutMs)

@@ -4,7 +4,7 @@ import type { Conduct, Decide, Engine, Order, Outcome } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import { currentOf } from '../core/history.ts'
 import { type Aftermath, askOnce, complete, settle, settleRehearsal } from './aftermath.ts'
-import { leftovers, listBackups } from './backup-files.ts'
+import { leftovers, listBackups, refuseUnknown } from './backup-files.ts'
 import { type Execution, execute } from './execute.ts'
 import { realFile, refuseUnwritable, rehearsalPath } from './files.ts'
 import type { Assignment } from './messages.ts'
@@ -120,13 +120,16 @@ export function sqliteEngine(
         // Of a rehearsal there is no record.
         complete: () => {},
       }),
-    restore: (order, name, agree, conduct) =>
-      recorded(order, conduct, async () => {
+    restore: async (order, name, agree, conduct) => {
+      // Where there is nothing to do, no lock is made.
+      refuseUnknown(backups().folder, name)
+      return await recorded(order, conduct, async () => {
         const history = await record.read('patient')
         agree(history)
         const words = { type: 'restore', run: rowOf(order), steps: [], name, backups: backups() } as const
         return { words, current: currentOf(history.applied) }
-      }),
+      })
+    },
     backups: async () => listBackups(backups().folder, file()),
     runs: async (limit, before) => await record.ask((reader) => reader.runs(limit, before)),
     run: async (id) => await record.ask((reader) => reader.run(id)),

@@ -1,5 +1,6 @@
 import Sqlite from 'better-sqlite3'
-import { type ErrorCode, MigrationError, type RunError } from '../core/errors.ts'
+import { asMigrationError, type ErrorCode, MigrationError, type RunError } from '../core/errors.ts'
+import { ALLOWED_PRAGMAS } from './statement.ts'
 
 /** What SQLite's own refusals mean. The rest is the migration's fault. */
 const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
@@ -41,6 +42,19 @@ export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
   return new MigrationError(otherwise, message, { sqlite: error.code }, { cause: error })
 }
 
+/** `error` as it may leave the process: of a fault of our own it says nothing, and the log says it. */
+export function tellable(error: MigrationError): MigrationError {
+  const { code, message, details, cause } = error
+  if (code !== 'internal' || cause === undefined || isOfTheMachine(cause)) return error
+  console.error(message, cause)
+  return new MigrationError(code, asMigrationError(cause).message, details, { cause })
+}
+
+/** Whether SQLite or the kernel said it. */
+function isOfTheMachine(cause: unknown): boolean {
+  return cause instanceof Sqlite.SqliteError || typeof (cause as { syscall?: unknown }).syscall === 'string'
+}
+
 /** A message can hold data, and of any length. */
 const MOST_MESSAGE = 500
 
@@ -59,6 +73,9 @@ function worded(thrown: unknown): string {
   }
 }
 
+/** How SQLite refuses a PRAGMA while it compiles it, before anybody has been told its text. */
+const WITHIN_TRANSACTION = /(?:changed|changed from) (?:inside|within) a transaction$/
+
 /** The error of a step: it names the migration, and the place in its file where that is known. */
 export function stepFailure(
   error: unknown,
@@ -76,9 +93,12 @@ export function stepFailure(
     sqlite: null,
     ...cause.details,
   }
+  const advice = WITHIN_TRANSACTION.test(cause.message)
+    ? `; allowed PRAGMAs are ${[...ALLOWED_PRAGMAS].join(', ')}`
+    : ''
   const where =
     step.file === null ? `${step.id} ${step.name}` : `${step.file}${details.line ? ` line ${details.line}` : ''}`
-  return new MigrationError(cause.code, `${where}: ${cause.message}`, details, {
+  return new MigrationError(cause.code, `${where}: ${cause.message}${advice}`, details, {
     cause: cause.cause ?? error,
   })
 }

@@ -11,7 +11,7 @@ import { isLocked } from './lock.ts'
 import { runOf, runRecords } from './run-record.ts'
 import { alive, dead, runningOf } from './told-run.ts'
 
-/** How long a server whose runner has died has to say how that run ended, in milliseconds. */
+/** How long who asks for a run waits for its server to say how it ended, in milliseconds. */
 const SETTLING_MS = 1_000
 
 /**

@@ -8,8 +8,8 @@ import { carryOver } from './carry-over.ts'
 import type { Clock } from './clock.ts'
 import { type Claimed, cutWal, openForRun, pause, RECORD_TRIES, record } from './connection.ts'
 import { ALL_AT_ONCE, likeness, refuseWithoutSpace } from './copy.ts'
-import { recordInterrupted } from './dead-runs.ts'
-import { failure } from './failure.ts'
+import { seeToDead } from './dead-runs.ts'
+import { failure, tellable } from './failure.ts'
 import { refuseGhost } from './ghost.ts'
 import { lostBetween } from './loss.ts'
 import type { Assignment, FromRunner, RunnerResult, Told } from './messages.ts'
@@ -38,7 +38,7 @@ export async function performRestore(
     refuseOther(db, name, candidate)
     // All of it is in the WAL once before it is in the file.
     refuseWithoutSpace(dirname(claimed.database), candidate.pages * (candidate.form.pageSize + FRAME_HEAD))
-    recordInterrupted(db, backups)
+    await seeToDead(db, backups)
     const version = db.pragma('data_version', { simple: true })
     const backup = await makeBackup(db, claimed.database, backups, run.id, name)
     const live = db
@@ -100,7 +100,7 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
     // It may have failed after its commit, and then it has not failed.
     const ended = recordedEnd(live, run.id)
     if (ended !== null) return { result: ended, recorded: true }
-    const known = failure(error, 'internal')
+    const known = tellable(failure(error, 'internal'))
     const end: RunnerResult = {
       steps: [],
       from,

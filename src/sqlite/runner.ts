@@ -3,12 +3,12 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import Sqlite, { type Database } from 'better-sqlite3'
-import { asMigrationError, MigrationError } from '../core/errors.ts'
+import { MigrationError } from '../core/errors.ts'
 import { removeDatabase } from './backup-files.ts'
 import { startClock } from './clock.ts'
 import type { Claimed } from './connection.ts'
 import { recoverRuns } from './dead-runs.ts'
-import { failure } from './failure.ts'
+import { failure, tellable } from './failure.ts'
 import { takeLock } from './lock.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
 import { performRun } from './perform.ts'
@@ -75,9 +75,10 @@ async function answer(message: ToRunner): Promise<void> {
     if (message.type === 'claim') await tryToClaim(message)
     else leave(await act(message))
   } catch (error) {
-    const known = error instanceof MigrationError ? error : failure(error, 'internal')
-    if (known.code === 'internal') console.error(error)
-    leave({ type: 'refused', error: asMigrationError(known).toJSON() })
+    const known = failure(error, 'internal')
+    const told = tellable(known)
+    if (known.code === 'internal' && told === known) console.error(error)
+    leave({ type: 'refused', error: told.toJSON() })
   }
 }
 

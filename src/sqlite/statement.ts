@@ -4,7 +4,8 @@ import { NO_TRANSACTION, skipTrivia } from '../core/sql.ts'
 export type Rules = 'ordinary' | 'maintenance'
 
 const ENDS_TRANSACTION = new Set(['BEGIN', 'COMMIT', 'END', 'ROLLBACK'])
-const ALLOWED_PRAGMAS = new Set([
+/** What a script may say after PRAGMA. */
+export const ALLOWED_PRAGMAS: ReadonlySet<string> = new Set([
   'foreign_keys',
   'defer_foreign_keys',
   'foreign_key_check',

@@ -180,6 +180,7 @@ function isExpanded(statement: string, text: string, at: number): boolean {
 
 /** A statement's first characters. */
 export function shorten(text: string): string {
+  const begin = text.slice(skipTrivia(text, 0)).trimEnd().slice(0, STATEMENT_LENGTH)
   // The cut may go through a character of two halves, which many a JSON parser refuses.
-  return text.slice(skipTrivia(text, 0)).trimEnd().slice(0, STATEMENT_LENGTH).toWellFormed()
+  return begin.replace(/[\uD800-\uDBFF]$/, '').toWellFormed()
 }

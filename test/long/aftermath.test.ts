@@ -81,12 +81,16 @@ it.each([
     const answer = await running
     expect(answer).toMatchObject({ status, body: { code, run: { error: { code }, steps: [{ status: 'failed' }] } } })
     await working(other, '0 never')
-    const id = answer.body.run?.id
+    const { id, status: ended } = answer.body.run as Run
     expect((await server.get(`/runs/${id}`)).body).toEqual(answer.body.run)
+    // The next run has waited until that was recorded.
+    const row = `SELECT status, error ->> 'code' AS code FROM migration_runs WHERE id = '${id}'`
+    expect(query(server.database, row)).toEqual([{ status: ended, code }])
+    expect((await other.get(`/runs/${id}`)).body).toEqual(answer.body.run)
+    const [failed] = query(server.database, `SELECT error FROM migration_log WHERE run_id = '${id}'`)
+    expect(failed).toEqual({ error: answer.body.run?.error?.message })
     await cancelNewest(other)
     expect(await waiting).toMatchObject({ status: 409, body: { code: 'cancelled' } })
-    // The other one's step had the write lock; when it is free, the record has it too.
-    await until(async () => (await other.get(`/runs/${id}`)).body.status === answer.body.run?.status)
   },
 )
 

@@ -166,12 +166,19 @@ describe('a forbidden statement is stopped before it runs', () => {
     expect(answer.body.detail).toMatch(/(COMMIT|ATTACH|PRAGMA \w+) is not allowed/)
   })
 
+  it('the first 200 characters of a statement do not end in half of one', async () => {
+    const begin = `SELECT '${'x'.repeat(191)}`
+    const answer = await refused(base(), `${begin}\u{1F600}' FROM nothing;`)
+    expect(answer.body.run?.error).toMatchObject({ code: 'migration-failed', statement: begin })
+  })
+
   it('fault 7: a PRAGMA that SQLite itself refuses has failed', async () => {
     const answer = await refused(base(), 'CREATE TABLE first (x);\nPRAGMA synchronous = OFF;')
     expect(answer.status).toBe(422)
     expect(answer.body.run?.error).toMatchObject({
       code: 'migration-failed',
       line: 2,
+      message: expect.stringMatching(/allowed PRAGMAs are foreign_keys, /),
     })
   })
 

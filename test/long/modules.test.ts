@@ -36,6 +36,20 @@ it('what a module leaves on its connection is not found by the next step of the 
   expect(query(server.database, 'SELECT x FROM owned')).toEqual([{ x: 1 }])
 })
 
+it('of what a module breaks in our own code nothing is told but to the log', async () => {
+  const server = await startServer({
+    files: {
+      [FILE.replace('1', '0')]: `export function up(db) { globalThis.Date = class {}; db.exec('CREATE TABLE z (x)') }`,
+    },
+  })
+  const { status, body, text } = await server.post('/migrate')
+  expect([status, body.code]).toEqual([500, 'internal'])
+  expect(text).toContain('an unexpected error; the log has it')
+  expect(text).not.toMatch(/toISOString|function/)
+  await server.logged(({ output }) => /toISOString is not a function/.test(String(output)))
+  expect((await server.get('/migrations')).body).toMatchObject({ current: null })
+})
+
 it('migrations in code share one WAL, which is not made anew for each', async () => {
   const notes = (id: number) => [
     `000${id}_notes.mjs`,

@@ -32,6 +32,13 @@ function folderOf({ database }: Server): string {
 }
 
 describe('a restore', () => {
+  it('of a backup that there is not makes no file, not even the lock', async () => {
+    const server = await startServer({ files: CATS })
+    const { status, body } = await restore(server, 'none.db')
+    expect([status, body.code]).toEqual([404, 'not-found'])
+    expect(readdirSync(join(server.database, '..')).filter((name) => name.startsWith('app.db'))).toEqual([])
+  })
+
   it('puts the backup in the place of the database, under connections that are open, and tells what is lost', async () => {
     const server = await startServer({ files: CATS })
     await migrate(server, '?target=1')
