@@ -45,14 +45,19 @@ describe('the connection that answers', () => {
     application.close()
   })
 
-  it('is opened anew after a while also while the run goes on', async () => {
+  it('is opened anew where it is doubted, and after a while, also while the run goes on', async () => {
     const { file, application, grow } = inWal()
     const live = new LiveConnection(file)
     const before = live.get()
     const run = takeLock(file, Date.now())
     grow()
     expect(live.get()).toBe(before)
-    await until(() => live.get() !== before)
+    live.doubt()
+    const doubted = live.get()
+    expect(doubted).not.toBe(before)
+    grow()
+    expect(live.get()).toBe(doubted)
+    await until(() => live.get() !== doubted)
     run?.[Symbol.dispose]()
     live.close()
     application.close()

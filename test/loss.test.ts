@@ -17,7 +17,9 @@ const TABLES = [
   'CREATE TABLE t (_RowId_, oid)',
   'CREATE TABLE t (a COLLATE NOCASE PRIMARY KEY, b) WITHOUT ROWID',
   'CREATE TABLE t ("b", a, PRIMARY KEY (a, "b")) WITHOUT ROWID',
+  'CREATE TABLE t (a TEXT, b, PRIMARY KEY (a COLLATE NOCASE)) WITHOUT ROWID',
   'CREATE TABLE t (a, b, c AS (a || b), _rowid_ AS (b))',
+  'CREATE TABLE t ("true", "false")',
 ]
 const VALUES = [null, 0, 1, 1.5, '', '1', 'a', 'A', 'a ', Buffer.from('a')]
 
@@ -77,6 +79,56 @@ describe('what a restore loses', () => {
       }),
       { numRuns: 200 },
     )
+  })
+
+  it('is counted where a table has as many columns as SQLite takes', () => {
+    const folder = temporaryFolder()
+    const [live, restored] = [join(folder, 'live.db'), join(folder, 'restored.db')]
+    const names = Array.from({ length: 1_999 }, (_, place) => `x${place}`)
+    for (const [file, values] of [
+      [live, [1, 2, 3]],
+      [restored, [3, 1]],
+    ] as const) {
+      const db = new Sqlite(file)
+      db.exec(`CREATE TABLE wide (${names})`)
+      for (const one of values) db.prepare('INSERT INTO wide (x0, x1998) VALUES (?, ?)').run(one, one)
+      db.close()
+    }
+    expect(lostBetween(live, restored)).toEqual([{ table: 'wide', before: 3, after: 2, lost: 1 }])
+  })
+
+  // Each of them took minutes in which each row was looked for among all.
+  it.each([
+    ['its key has another type now', 'a TEXT PRIMARY KEY, b', 'a INT PRIMARY KEY, b'],
+    ['its key has a collation of its own', 'a TEXT, b, PRIMARY KEY (a COLLATE NOCASE)', null],
+  ])('is counted in no time of a large table where %s', (_, now, then) => {
+    const folder = temporaryFolder()
+    const [live, restored] = [join(folder, 'live.db'), join(folder, 'restored.db')]
+    for (const [file, columns] of [
+      [live, now],
+      [restored, then ?? now],
+    ] as const) {
+      const db = new Sqlite(file)
+      db.exec(`CREATE TABLE t (${columns}) WITHOUT ROWID;
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO t SELECT i, i FROM n`)
+      db.close()
+    }
+    const lost = then === null ? 0 : 100_000
+    expect(lostBetween(live, restored)).toEqual([{ table: 't', before: 100_000, after: 100_000, lost }])
+  })
+
+  it('is counted in no time of many tables and a view', () => {
+    const folder = temporaryFolder()
+    const [live, restored] = [join(folder, 'live.db'), join(folder, 'restored.db')]
+    for (const file of [live, restored]) {
+      const db = new Sqlite(file)
+      db.transaction(() => {
+        for (let id = 0; id < 3_000; id += 1) db.exec(`CREATE TABLE t${id} (x)`)
+        db.exec('CREATE VIEW all_of_them AS SELECT * FROM t1')
+      })()
+      db.close()
+    }
+    expect(lostBetween(live, restored)).toHaveLength(3_000)
   })
 
   it('is not what only has another rowid, and each of rows that are alike', () => {

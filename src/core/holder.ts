@@ -32,6 +32,16 @@ export function probeOthers(
   }
 }
 
+/** Whether somebody has the database and will have it: a run that is just ending is waited for as by who waits for the end. */
+export async function isHeld(engine: Engine): Promise<boolean> {
+  await new Promise((resolve) => setTimeout(resolve, ENDING_MS))
+  const other = await engine.running()
+  return other !== null && other !== 'unknown'
+}
+
+/** How long one may take to give the database back, in milliseconds. */
+const ENDING_MS = 100
+
 /** The refusal of a run while another one is under way; it names that one. */
 export async function inProgress(
   engine: Engine,

@@ -2,7 +2,7 @@ import type { Engine } from './engine.ts'
 import { MigrationError } from './errors.ts'
 import { execute } from './execution.ts'
 import { currentOf } from './history.ts'
-import { inProgress, probeOthers } from './holder.ts'
+import { inProgress, isHeld, probeOthers } from './holder.ts'
 import type { Life } from './known.ts'
 import type { Directory, Run, Running } from './migration.ts'
 import { plan } from './plan.ts'
@@ -45,7 +45,7 @@ export function openQueue(options: {
     // What has nothing to do needs no turn, and is in nobody's way; while a run is made, only its turn can tell.
     const elsewhere = manner === 'earnest' && turns.free() ? await engine.running() : null
     // Who does not wait for the end is told at once what can be known at once.
-    if (life.answered === 'at once' && asked.waitMs === 0 && elsewhere !== null && elsewhere !== 'unknown')
+    if (life.answered === 'at once' && asked.waitMs === 0 && elsewhere !== null && (await isHeld(engine)))
       throw await inProgress(engine, () => null, false)
     const quiet = manner === 'plan' || (turns.free() && elsewhere === null)
     const seen = quiet ? await see() : null

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Database } from 'better-sqlite3'
 import { MigrationError, type RunError } from '../core/errors.ts'
 import type { SchemaChanges, StepReport } from '../core/migration.ts'
@@ -18,26 +17,10 @@ import { changesBetween, objectsOf } from './schema-changes.ts'
 import { examine } from './tables.ts'
 
 /**
- * How long a server whose runner has died has to say how that run ended, and how often it is asked whether it has, in
- * milliseconds: it has another runner say it, which has to be started.
- */
-const [SETTLING_MS, ASK_MS] = [2_000, 20]
-
-/**
- * Sees to the runs of before that the record calls running, as the holder of the run lock: none of them is alive. Their servers
- * may be, which know whether they were cancelled or took too long, and have a moment to say so.
- */
-export async function seeToDead(db: Database, backups: BackupPlace): Promise<void> {
-  const deadline = performance.now() + SETTLING_MS
-  while (runRecords(db, RUNNING, [], 1).length > 0 && performance.now() < deadline) await delay(ASK_MS)
-  recordInterrupted(db, backups)
-}
-
-/**
  * Writes the ends of all runs that the record calls running. Only the holder of the run lock may call this: that it has the
  * lock proves that none of them is alive.
  */
-function recordInterrupted(db: Database, { folder }: BackupPlace): void {
+export function recordInterrupted(db: Database, { folder }: BackupPlace): void {
   if (runRecords(db, RUNNING, [], 1).length === 0) return
   const write = db.transaction(() => {
     for (const record of runRecords(db, RUNNING, [])) {

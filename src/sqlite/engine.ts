@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Conduct, Decide, Engine, Order, Outcome } from '../core/engine.ts'
 import { MigrationError } from '../core/errors.ts'
 import { currentOf } from '../core/history.ts'
@@ -25,6 +26,12 @@ export interface SqliteEngineOptions {
   /** The environment of the runners. */
   readonly environment: Readonly<Record<string, string>>
 }
+
+/**
+ * How long a server whose runner has died has to say how that run ended, and how often it is asked whether it has, in
+ * milliseconds: it has another runner say it, which has to be started.
+ */
+const [SETTLING_MS, ASK_MS] = [2_000, 20]
 
 /** How long after a run the next runner is forked, in milliseconds. */
 const REWARM_MS = 20
@@ -85,13 +92,27 @@ export function sqliteEngine(
     return await conducted(order, conduct, {
       claim,
       assign: async () => {
-        if (file() === claim) return await assign()
+        if (file() === claim) {
+          await deadToldOf(conduct.stop)
+          return await assign()
+        }
         const message = `${options.file} leads to another file since this run has begun with ${claim}; post again`
         throw new MigrationError('database-unavailable', message)
       },
       settle: (words, known) => settle(aftermath(claim), words, known),
       complete: (words, known, told) => complete(aftermath(claim), words, known, told),
     })
+  }
+  /**
+   * Gives the servers of runs that nobody makes any more a moment to say whether they were cancelled, or took too long: all that
+   * the next run could record of them is that they are dead.
+   */
+  const deadToldOf = async (stop: AbortSignal) => {
+    const deadline = performance.now() + SETTLING_MS
+    while (performance.now() < deadline && (await record.ask((reader) => reader.hasRunning()))) {
+      stop.throwIfAborted()
+      await delay(ASK_MS)
+    }
   }
   /** The assignment that `words` make of what is decided on the state of now. */
   const decided = (decide: Decide, words: (steps: ReturnType<Decide>) => Assignment) => async () => {

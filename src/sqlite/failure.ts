@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import Sqlite from 'better-sqlite3'
 import { asMigrationError, type ErrorCode, MigrationError, type RunError } from '../core/errors.ts'
 import { ALLOWED_PRAGMAS } from './statement.ts'
@@ -52,7 +53,7 @@ export function tellable(error: MigrationError): MigrationError {
 
 /** Whether SQLite or the kernel said it. */
 function isOfTheMachine(cause: unknown): boolean {
-  return cause instanceof Sqlite.SqliteError || typeof (cause as { syscall?: unknown }).syscall === 'string'
+  return cause instanceof Sqlite.SqliteError || (types.isNativeError(cause) && Object.hasOwn(cause, 'syscall'))
 }
 
 /** A message can hold data, and of any length. */

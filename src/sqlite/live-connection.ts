@@ -24,7 +24,7 @@ interface Found extends Open {
   /** Whether they were believed to be what a commit has left. */
   believed: boolean
   /** When. */
-  readonly openedAt: number
+  openedAt: number
   /** When it was seen last that the index is the same. */
   seenAt: number
   /** When it was seen first that the file was written, by a run; `null` before. */
@@ -94,6 +94,14 @@ export class LiveConnection {
       writtenAt: null,
     }
     return this.#open
+  }
+
+  /** Ends what is believed for a while. */
+  doubt(): void {
+    this.#looked = false
+    if (this.#open === null) return
+    this.#open.openedAt = Number.NEGATIVE_INFINITY
+    this.#open.writtenAt = Number.NEGATIVE_INFINITY
   }
 
   close(): void {

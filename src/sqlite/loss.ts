@@ -62,38 +62,19 @@ function countOf(db: Database, schema: Schema, table: string): number {
 function lostOf(db: Database, table: string): number | null {
   const names = columnsOf(db, 'main', table)
   if (names.join() !== columnsOf(db, 'restored', table).join()) return null
-  const key = keyOf(db, table)
-  const list = names.map(binary).join()
-  const rows = (schema: Schema) =>
-    `SELECT ${list} FROM ${key === null ? within(schema, table) : unmatched(schema, table, key, names)}`
-  // Of rows that are alike, each counts.
-  const each = (schema: Schema) => `SELECT *, row_number() OVER (PARTITION BY ${list}) FROM (${rows(schema)})`
-  const ask = (sql: string) => db.prepare(sql).pluck().get() as number
+  const own = names.map((_, place) => `c${place} COLLATE BINARY`).join()
   try {
+    const key = keyOf(db, table, names)
+    const rows = (schema: Schema) => (key === null ? all(schema, table, names) : unmatched(schema, table, names, key))
+    // Of rows that are alike, each counts.
+    const each = (schema: Schema) => `SELECT ${own}, row_number() OVER (PARTITION BY ${own}) FROM (${rows(schema)})`
+    const ask = (sql: string) => db.prepare(sql).pluck().get() as number
     if (ask(`SELECT EXISTS (${rows('main')})`) === 0) return 0
     return ask(`SELECT count(*) FROM (${each('main')} EXCEPT ${each('restored')})`)
   } catch {
     // A function of the application's: what cannot be counted must not stop a restore.
     return null
   }
-}
-
-/**
- * The rows that are not in the other database under the same key, unchanged. One that is can be lost no more, nor stand for
- * another: to find it by its key takes a fifth of comparing all with all.
- */
-function unmatched(schema: Schema, table: string, key: readonly string[], names: readonly string[]): string {
-  const found = key.map((column) => `b.${column} = a.${column}`)
-  // Without the type of its column a value is what it is.
-  const unchanged = names.map((column) => `+a.${quote(column)} IS +b.${binary(column)}`)
-  const other = within(schema === 'main' ? 'restored' : 'main', table)
-  const match = `SELECT 1 FROM ${other} AS b WHERE ${[...found, ...unchanged].join(' AND ')}`
-  return `${within(schema, table)} AS a WHERE NOT EXISTS (${match})`
-}
-
-/** By a collation of the table's, rows would be alike that are not. */
-function binary(column: string): string {
-  return `${quote(column)} COLLATE BINARY`
 }
 
 type Schema = 'main' | 'restored'
@@ -106,22 +87,58 @@ function columnsOf(db: Database, schema: Schema, table: string): string[] {
   return db.prepare('SELECT name FROM pragma_table_info(?, ?)').pluck().all(table, schema) as string[]
 }
 
-/** By what the rows of a table are found, quoted; `null` where that is not the same in both, or nothing that has to be. */
-function keyOf(db: Database, table: string): readonly string[] | null {
-  const [now, then] = (['main', 'restored'] as const).map((schema) => keyIn(db, schema, table))
-  return now && then && now.join() === then.join() ? now : null
+/** All rows, under names of our own: `true` is none for a column of a subquery. By a collation of the table's, rows would be alike that are not. */
+function all(schema: Schema, table: string, names: readonly string[]): string {
+  const list = names.map((name, place) => `a.${quote(name)} COLLATE BINARY AS c${place}`)
+  return `SELECT ${list.join()} FROM ${within(schema, table)} AS a`
 }
 
-/** The name of the rowid that no column has taken (https://sqlite.org/lang_createtable.html#rowid), or the primary key. */
-function keyIn(db: Database, schema: Schema, table: string): readonly string[] | null {
-  const kind = db.prepare('SELECT type, wr FROM pragma_table_list(?) WHERE schema = ?').get(table, schema)
-  const { type, wr } = kind as { type: string; wr: number }
-  if (type !== 'table') return null
-  const key = db.prepare('SELECT name FROM pragma_table_info(?, ?) WHERE pk > 0 ORDER BY pk').pluck()
-  if (wr === 1) return (key.all(table, schema) as string[]).map(quote)
-  const taken = db.prepare('SELECT lower(name) FROM pragma_table_xinfo(?, ?)').pluck().all(table, schema)
-  const free = ['rowid', '_rowid_', 'oid'].find((name) => !taken.includes(name))
-  return free === undefined ? null : [free]
+/**
+ * The rows that are not in the other database under the same key, unchanged. One that is can be lost no more, nor stand for
+ * another: to find it by its key takes a fifth of comparing all with all.
+ */
+function unmatched(schema: Schema, table: string, names: readonly string[], key: readonly string[]): string {
+  const found = key.map((column) => `b.${column} = a.${column}`)
+  // Without the type of its column a value is what it is.
+  const unchanged = names.map((name) => `+a.${quote(name)} IS +b.${quote(name)} COLLATE BINARY`)
+  const other = within(schema === 'main' ? 'restored' : 'main', table)
+  const match = `SELECT 1 FROM ${other} AS b WHERE ${[...found, ...unchanged].join(' AND ')}`
+  return `${all(schema, table, names)} WHERE NOT EXISTS (${match})`
+}
+
+/** SQLite takes no more of them in one condition. */
+const MOST_COLUMNS = 200
+
+/** What finds each row of a table at once: its rowid by a name that no column has taken, or its primary key; `null` where nothing does. */
+function keyOf(db: Database, table: string, names: readonly string[]): readonly string[] | null {
+  if (names.length > MOST_COLUMNS) return null
+  const taken = db.prepare('SELECT lower(name) FROM pragma_table_xinfo(?, ?)').pluck().all(table, 'main')
+  const rowid = ['rowid', '_rowid_', 'oid'].filter((name) => !taken.includes(name)).slice(0, 1)
+  const primary = db
+    .prepare(`SELECT name FROM pragma_table_info(?, 'main') WHERE pk > 0 ORDER BY pk`)
+    .pluck()
+    .all(table)
+  const keys = [rowid, (primary as string[]).map(quote)]
+  return keys.find((key) => key.length > 0 && finds(db, table, names, key)) ?? null
+}
+
+/**
+ * Whether SQLite looks for a row of the other database in the b-tree of its table, with all of the key: not where that has other
+ * types or collations there, nor in a virtual table (https://sqlite.org/eqp.html).
+ */
+function finds(db: Database, table: string, names: readonly string[], key: readonly string[]): boolean {
+  try {
+    return (['main', 'restored'] as const).every((schema) => {
+      const plan = db.prepare(`EXPLAIN QUERY PLAN ${unmatched(schema, table, names, key)}`).all() as {
+        detail: string
+      }[]
+      const { detail = '' } = plan.find((one) => /^(?:SEARCH|SCAN) b\b/.test(one.detail)) ?? {}
+      return /^SEARCH b USING (?:INTEGER )?PRIMARY KEY /.test(detail) && detail.split('=?').length === key.length + 1
+    })
+  } catch {
+    // A table without a rowid.
+    return false
+  }
 }
 
 function quote(name: string): string {

@@ -6,7 +6,7 @@ import { makeBackup, type OwnBackup } from './backup.ts'
 import { sweep } from './backup-files.ts'
 import type { Clock } from './clock.ts'
 import { type Claimed, cutWal, openAnew, openForRun, RECORD_TRIES, record, renew } from './connection.ts'
-import { seeToDead } from './dead-runs.ts'
+import { recordInterrupted } from './dead-runs.ts'
 import { failure, tellable } from './failure.ts'
 import { stat } from './files.ts'
 import { refuseGhost } from './ghost.ts'
@@ -29,7 +29,7 @@ export async function performRun(
   try {
     const { clock } = claimed
     sweep(backups, claimed.database)
-    await seeToDead(db, backups)
+    recordInterrupted(db, backups)
     // Of a run that died much may be left there, and a backup wants room.
     if ((stat(`${claimed.database}-wal`)?.size ?? 0) > 0) cutWal(db)
     const backup = await makeBackup(db, claimed.database, backups, run.id)

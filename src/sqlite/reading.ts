@@ -67,7 +67,10 @@ export function openReading(path: string, file: () => string, aftermath: (file: 
   }
 
   async function read(patience: Patience): Promise<History> {
-    return await ask((record) => record.read(), patience === 'patient' ? aftermath(file()).lockTimeoutMs : 0)
+    if (patience === 'immediate') return await ask((record) => record.read(), 0)
+    // What is planned by it must be so.
+    open.record.doubt()
+    return await ask((record) => record.read(), aftermath(file()).lockTimeoutMs)
   }
 
   return { now, ask, read, close: () => open.record.close() }

@@ -36,6 +36,11 @@ export class RecordReader {
     return this.#live.isOf(path)
   }
 
+  /** Believes no more that whoever has written to the file was SQLite: the next who asks has it opened anew if it was written. */
+  doubt(): void {
+    this.#live.doubt()
+  }
+
   /** The answer to `question`, and whether it is doubtful: a run was alive until just now, and its server may be about to say how it has ended. */
   answer<T>(question: (record: RecordReader) => T): { readonly told: T; readonly doubtful: boolean } {
     this.#inDoubt = false

@@ -8,7 +8,7 @@ import { carryOver } from './carry-over.ts'
 import type { Clock } from './clock.ts'
 import { type Claimed, cutWal, openForRun, pause, RECORD_TRIES, record } from './connection.ts'
 import { ALL_AT_ONCE, likeness, refuseWithoutSpace } from './copy.ts'
-import { seeToDead } from './dead-runs.ts'
+import { recordInterrupted } from './dead-runs.ts'
 import { failure, tellable } from './failure.ts'
 import { refuseGhost } from './ghost.ts'
 import { lostBetween } from './loss.ts'
@@ -38,7 +38,7 @@ export async function performRestore(
     refuseOther(db, name, candidate)
     // All of it is in the WAL once before it is in the file.
     refuseWithoutSpace(dirname(claimed.database), candidate.pages * (candidate.form.pageSize + FRAME_HEAD))
-    await seeToDead(db, backups)
+    recordInterrupted(db, backups)
     const version = db.pragma('data_version', { simple: true })
     const backup = await makeBackup(db, claimed.database, backups, run.id, name)
     const live = db

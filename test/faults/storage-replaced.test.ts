@@ -230,6 +230,28 @@ describe('fault 31: what SQLite keeps beside the file', () => {
     expect(contentOf(server.database).integrity).toBe('ok')
   })
 
+  it('is what a run is planned on that has waited meanwhile for the run of another server', async () => {
+    const other = await startServer({
+      files: { ...SAME_SIZE, '0004_never.up.sql': ENDLESS },
+      env: { BACKUP_KEEP: '0' },
+    })
+    const server = await startServer({ files: SAME_SIZE, database: other.database, env: { BACKUP_KEEP: '0' } })
+    await server.post('/migrate?target=1')
+    inWal(server.database)
+    copyFileSync(server.database, `${server.database}.sound`)
+    await server.post('/migrate')
+    const endless = other.post('/migrate')
+    const runner = await computing(other)
+    const waiting = server.post('/migrate?wait=100&target=2')
+    await until(async () => (await server.get('/runs')).text.includes('"queued"'))
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 3 })
+    copyFileSync(`${server.database}.sound`, server.database)
+    process.kill(runner, 'SIGKILL')
+    expect(await waiting).toMatchObject({ status: 200, body: { status: 'succeeded', from: 1, to: 2 } })
+    expect((await endless).status).toBe(500)
+    expect((await server.get('/migrations')).body).toMatchObject({ current: 2, pending: 1 })
+  })
+
   it('is missed by a run from which it was deleted, which fails, and nothing that was told is lost', async () => {
     const server = await startServer({
       files: { ...SAME_SIZE, '0004_busy.up.sql': busy(8) },

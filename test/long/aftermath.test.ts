@@ -94,6 +94,17 @@ it.each([
   },
 )
 
+it('a run that the record calls running, and whose server is silent, costs the next one no time that it is allowed', async () => {
+  const server = await startServer({ files: CATS, env: { RUN_TIMEOUT: '1' } })
+  const dead = (await server.post('/migrate?target=1')).body.id
+  const db = new Sqlite(server.database)
+  db.exec(`UPDATE migration_runs SET status = 'running', finished_at = NULL`)
+  db.close()
+  expect(await server.post('/migrate')).toMatchObject({ status: 200, body: { status: 'succeeded', to: 2 } })
+  const told = query(server.database, `SELECT status, to_id AS at FROM migration_runs WHERE id = '${dead}'`)
+  expect(told).toEqual([{ status: 'succeeded', at: 1 }])
+})
+
 it('a rollback by steps that is killed beside such an application is not told as what curl would retry', async () => {
   const server = await startServer({
     files: {
