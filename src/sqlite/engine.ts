@@ -109,7 +109,9 @@ export function sqliteEngine(
    */
   const deadToldOf = async (stop: AbortSignal) => {
     const deadline = performance.now() + SETTLING_MS
-    while (performance.now() < deadline && (await record.ask((reader) => reader.hasRunning()))) {
+    // Where it cannot be read, the plan waits for that, or says why.
+    const waits = () => record.ask((reader) => reader.hasRunning()).catch(() => false)
+    while (performance.now() < deadline && (await waits())) {
       stop.throwIfAborted()
       await delay(ASK_MS)
     }
