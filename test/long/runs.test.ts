@@ -369,6 +369,8 @@ it('fault 35: a rollback by steps whose runner dies after its first commit is no
     },
   })
   await server.post('/migrate')
+  // The lines of it may come after its answer.
+  await server.logged(({ msg }) => msg === 'migrate succeeded')
   server.log.length = 0
   const posted = server.post('/rollback?steps=3')
   process.kill(await runnerOf(server), 'SIGKILL')
