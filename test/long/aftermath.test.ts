@@ -1,33 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Sqlite, { type Database } from 'better-sqlite3'
+import Sqlite from 'better-sqlite3'
 import { expect, it } from 'vitest'
 import type { Run } from '../../src/core/migration.ts'
 import { CATS, ENDLESS, write } from '../support/folder.ts'
+import { hold } from '../support/hold.ts'
 import { type Answer, ask, isAlive, query, type Server, startServer, startWriter, until } from '../support/server.ts'
-
-/**
- * Begins a transaction of the application as soon as nobody has the write lock. It asks every millisecond: SQLite's own
- * waiting sleeps for up to 100, in which the next runner may come first.
- */
-function hold(db: Database): void {
-  db.pragma('busy_timeout = 0')
-  const deadline = Date.now() + 20_000
-  while (!begun(db)) {
-    expect(Date.now()).toBeLessThan(deadline)
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
-  }
-}
-
-function begun(db: Database): boolean {
-  try {
-    db.exec('BEGIN IMMEDIATE')
-    return true
-  } catch (error) {
-    if (error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_BUSY')) return false
-    throw error
-  }
-}
 
 async function cancelNewest(server: Server): Promise<void> {
   const [run] = (await server.get('/runs')).body.runs as { id: string }[]
