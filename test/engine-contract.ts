@@ -301,6 +301,8 @@ export function engineContract(name: string, newPlace: () => Place): void {
       await run(engine, [up(0, 'CREATE TABLE a (x)')])
       const { backup } = await run(engine, [up(1, 'CREATE TABLE b (x)')])
       expect(await other.backups()).toMatchObject([{ name: backup, current: 0 }])
+      await other.checkBackup(backup ?? '')
+      await expect(other.checkBackup('no.db')).rejects.toMatchObject({ code: 'not-found' })
       const agreed: unknown[] = []
       const agree = ({ applied }: { applied: readonly unknown[] }) => void agreed.push(applied.length)
       const outcome = await other.restore(order({ kind: 'restore' }), backup ?? '', agree, conduct())

@@ -135,6 +135,9 @@ export interface Engine {
    */
   restore(order: Order, name: string, agree: (history: History) => void, conduct: Conduct): Promise<Outcome>
 
+  /** Resolves when there is a backup `name`. @throws MigrationError `not-found`. */
+  checkBackup(name: string): Promise<void>
+
   /** The backups that are there, the newest first. */
   backups(): Promise<readonly Backup[]>
 

@@ -6,6 +6,7 @@ import { inProgress, isHeld, probeOthers } from './holder.ts'
 import type { Life } from './known.ts'
 import type { Directory, Run, Running } from './migration.ts'
 import { plan } from './plan.ts'
+import { refuseMoved } from './refusals.ts'
 import { asRunning, idleRun, plannedRun, type RunRequest } from './run.ts'
 import type { RunEvent } from './runs.ts'
 import { openTurns } from './turns.ts'
@@ -41,6 +42,8 @@ export function openQueue(options: {
   async function make(life: Life, asked: RunRequest, accept: () => void, begin: () => void): Promise<Run> {
     const { request, manner } = asked
     const rehearsed = manner === 'rehearsal'
+    // No wait would bring it.
+    if (request.kind === 'restore') await engine.checkBackup(request.backup)
     const turns = rehearsed ? rehearsals : changes
     // What has nothing to do needs no turn, and is in nobody's way; while a run is made, only its turn can tell.
     const elsewhere = manner === 'earnest' && turns.free() ? await engine.running() : null
@@ -49,6 +52,7 @@ export function openQueue(options: {
       throw await inProgress(engine, () => null, false)
     const quiet = manner === 'plan' || (turns.free() && elsewhere === null)
     const seen = quiet ? await see() : null
+    if (seen !== null && request.kind === 'restore') refuseMoved(seen.history.applied, request.from)
     if (seen !== null && request.kind !== 'restore') {
       const steps = plan(seen.directory, seen.history, request)
       const at = currentOf(seen.history.applied)

@@ -153,6 +153,7 @@ export function sqliteEngine(
         return { words, current: currentOf(history.applied) }
       })
     },
+    checkBackup: async (name) => refuseUnknown(backups().folder, name),
     backups: async () => listBackups(backups().folder, file()),
     runs: async (limit, before) => await record.ask((reader) => reader.runs(limit, before)),
     run: async (id) => await record.ask((reader) => reader.run(id)),

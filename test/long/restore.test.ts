@@ -39,6 +39,18 @@ describe('a restore', () => {
     expect(readdirSync(join(server.database, '..')).filter((name) => name.startsWith('app.db'))).toEqual([])
   })
 
+  it('that cannot be is refused at once also where it is not waited for', async () => {
+    const server = await startServer({ files: CATS })
+    await migrate(server, '?target=1')
+    const { backup } = await migrate(server)
+    const init = { headers: { prefer: 'respond-async' } }
+    const unknown = await server.post('/backups/none.db/restore', init)
+    expect([unknown.status, unknown.body.code]).toEqual([404, 'not-found'])
+    const moved = await server.post(`/backups/${backup}/restore?from=7`, init)
+    expect([moved.status, moved.body.code]).toEqual([412, 'precondition-failed'])
+    expect((await server.get('/runs')).body.runs).toHaveLength(2)
+  })
+
   it('puts the backup in the place of the database, under connections that are open, and tells what is lost', async () => {
     const server = await startServer({ files: CATS })
     await migrate(server, '?target=1')
