@@ -95,6 +95,7 @@ describe('fault 37: a hostile or mistaken request', () => {
       ['POST', '/livez', 'GET, HEAD'],
       ['POST', '/migrations/0', 'GET, HEAD'],
       ['OPTIONS', '/migrate', 'POST'],
+      ['QUERY', '/migrations', 'GET, HEAD'],
       ['POST', '/%6digrations', 'GET, HEAD'],
       ['POST', '/docs/static/swagger-ui.css', 'GET, HEAD'],
     ] as const

@@ -29,12 +29,8 @@ export function documentationRoutes(app: FastifyInstance, version: string): void
     })
     return await passOn(await opened, request, reply)
   }
-  app.get(
-    '/openapi.json',
-    { schema: { hide: true, querystring: Type.Object({}, { additionalProperties: false }) }, config },
-    answer,
-  )
-  for (const url of ['/docs', '/docs/*']) app.get(url, { schema: { hide: true }, config }, answer)
+  const schema = { hide: true, querystring: Type.Object({}, { additionalProperties: false }) }
+  for (const url of ['/openapi.json', '/docs', '/docs/*']) app.get(url, { schema, config }, answer)
 }
 
 /** What belongs to the connection, or is made anew by who sends it. */
@@ -54,5 +50,7 @@ async function passOn(
   for (const [name, value] of Object.entries(told)) if (value !== undefined && !OWN.has(name)) reply.header(name, value)
   reply.code(statusCode)
   // A 304 has no body, not even an empty one (RFC 9110, section 8.6).
-  return statusCode === 304 ? reply.send() : reply.send(rawPayload)
+  if (statusCode === 304) return reply.send()
+  const page = String(told['content-type']).startsWith('text/html')
+  return reply.send(page ? `${rawPayload.toString().trimEnd()}\n` : rawPayload)
 }

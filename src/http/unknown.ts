@@ -20,10 +20,10 @@ export function refuseUnknown(app: FastifyInstance): void {
     else routes.push({ path, methods: new Set(methods) })
   })
   app.setNotFoundHandler(async ({ method, url }, reply) => refuse(routes, method, url, reply))
-  // An OPTIONS that is no preflight is a method like any other.
+  // An OPTIONS that is no preflight is a method like any other, and so is QUERY, of which Fastify would want to know first what it sends.
   app.addHook('onRequest', ({ method, url, headers }, reply, done) => {
     const preflight = headers.origin && headers['access-control-request-method']
-    if (method === 'OPTIONS' && !preflight) refuse(routes, method, url, reply)
+    if (method === 'QUERY' || (method === 'OPTIONS' && !preflight)) refuse(routes, method, url, reply)
     done()
   })
 }

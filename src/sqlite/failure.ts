@@ -60,8 +60,14 @@ function isOfTheMachine(cause: unknown): boolean {
 const MOST_MESSAGE = 500
 
 function briefly(error: unknown): string {
-  // Where Node has looked for a module is nobody's business.
-  const message = worded(error).replace(/\s*\nRequire stack:[\s\S]*$/, '')
+  const message = worded(error)
+    // Where Node has looked for a module is nobody's business.
+    .replace(/\s*\nRequire stack:[\s\S]*$/, '')
+    // Node would have the file renamed to an ending that is no migration's, and would name the package.json that it goes by.
+    .replace(
+      /\s*\nThis file is being treated as an ES module[\s\S]*$/,
+      '; a package.json says so: use import and export',
+    )
   return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message
 }
 
@@ -77,13 +83,19 @@ function worded(thrown: unknown): string {
 /** How SQLite refuses a PRAGMA while it compiles it, before anybody has been told its text. */
 const WITHIN_TRANSACTION = /(?:changed|changed from) (?:inside|within) a transaction$/
 
+/** What stands in the way is on the same connection, and nobody else's (https://sqlite.org/rescode.html#locked). */
+function ownLock(error: unknown): MigrationError | null {
+  if (!(error instanceof Sqlite.SqliteError) || !error.code.startsWith('SQLITE_LOCKED')) return null
+  return new MigrationError('migration-failed', `${briefly(error)}: by a query of its own`, { sqlite: error.code })
+}
+
 /** The error of a step: it names the migration, and the place in its file where that is known. */
 export function stepFailure(
   error: unknown,
   step: { id: number; name: string; direction: string; file: string | null },
   place: { line?: number | null; text?: string } = {},
 ): MigrationError {
-  const cause = failure(error, 'migration-failed')
+  const cause = ownLock(error) ?? failure(error, 'migration-failed')
   const details: Omit<RunError, 'code' | 'message'> = {
     id: step.id,
     name: step.name,

@@ -41,7 +41,10 @@ export function forkRunner(environment: Readonly<Record<string, string>>): Runne
     next: inbox,
     onOutput: (hear) => {
       const output = openOutput(hear)
-      for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', output())
+      for (const stream of [child.stdout, child.stderr]) {
+        const { take, end } = output()
+        stream?.setEncoding('utf8').on('data', take).once('end', end)
+      }
     },
     // Of one that is gone, and whose number may be another's by now, endOf has ended the group.
     kill: () => isThere(child) && killGroup(child),

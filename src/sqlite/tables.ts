@@ -86,9 +86,15 @@ export function examine(db: Database, table: Table): 'ours' | 'foreign' | 'absen
   )
   const found = type.pluck().get(table)
   if (found === undefined) return 'absent'
-  const columns = db.prepare(`SELECT lower(name) FROM pragma_table_xinfo(?, 'main')`).pluck().all(table) as string[]
-  const same = [...columns].sort().join() === [...TABLES[table]].sort().join()
-  return found === 'table' && same ? 'ours' : 'foreign'
+  const columns = db.prepare(`SELECT lower(name), type FROM pragma_table_xinfo(?, 'main')`).raw().all(table)
+  const types = new Map(columns as [name: string, type: string][])
+  const same = [...types.keys()].sort().join() === [...TABLES[table]].sort().join()
+  return found === 'table' && same && keepsNumbers(types.get('id'), table) ? 'ours' : 'foreign'
+}
+
+/** Whether an id of `table` stays the number that it is: in a column of text it becomes one (https://sqlite.org/datatype3.html, section 3.1). */
+function keepsNumbers(type: string | undefined, table: Table): boolean {
+  return table === 'migration_runs' || /INT/i.test(type ?? '') || !/CHAR|CLOB|TEXT/i.test(type ?? '')
 }
 
 /** The refusal to touch a table of another tool. */

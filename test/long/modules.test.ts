@@ -106,6 +106,11 @@ describe('a module is undone, and its file is named, when', () => {
       /iterator/,
     ],
     [
+      'it stands in its own way',
+      `db.unsafeMode(); globalThis.open = db.prepare('SELECT * FROM cats').iterate(); globalThis.open.next(); db.exec('DROP TABLE x')`,
+      /locked: by a query of its own$/,
+    ],
+    [
       'it throws with an iterator open',
       `globalThis.open = db.prepare('SELECT * FROM cats').iterate(); globalThis.open.next(); throw new Error('boom')`,
       /boom/,
@@ -262,10 +267,22 @@ it('what a module has printed last is told, though the runner ends', async () =>
   const server = await startServer({
     files: {
       '0000_code.mjs': `export function up() { for (let line = 0; line < 900; line += 1) console.log('line ' + line + 'x'.repeat(500)) }\n`,
+      '0001_code.mjs': `export function up() { process.stdout.write('and no more') }\n`,
     },
   })
   expect((await server.post('/migrate')).status).toBe(200)
   await server.logged(({ output }) => String(output).startsWith('line 899x'))
+  await server.logged(({ output }) => output === 'and no more')
+})
+
+it('a module of the old kind is told to be written in the new one, not to be given another ending', async () => {
+  const files = { 'package.json': '{"type":"module"}', '0000_code.js': 'exports.up = () => {}\n' }
+  const server = await startServer({ files })
+  const { status, body } = await server.post('/migrate')
+  expect([status, body.code]).toEqual([422, 'migration-failed'])
+  expect(body.detail).toBe(
+    '0000_code.js: exports is not defined in ES module scope; a package.json says so: use import and export',
+  )
 })
 
 it('a module that is another than the one that was planned with is not run', async () => {

@@ -155,7 +155,8 @@ it('shows Swagger UI', async () => {
   const page = await server.get('/docs/')
   expect(page.status).toBe(200)
   expect(page.headers.get('content-type')).toMatch('text/html')
-  expect(page.text).toMatch('swagger-ui')
+  expect(page.text).toMatch(/swagger-ui[\s\S]*<\/html>\n$/)
+  expect((await server.get('/docs?theme=dark')).body).toMatchObject({ status: 400, code: 'invalid-request' })
   expect((await server.get('/docs/json')).body).toEqual(DOCUMENT)
 })
 

@@ -396,10 +396,14 @@ it('a run past RUN_TIMEOUT is killed and rolled back', async () => {
   expect(contentOf(server.database).integrity).toBe('ok')
 })
 
-it('fault 32: a table of another tool is left alone', async () => {
+it.each([
+  'CREATE TABLE migrations (version TEXT); INSERT INTO migrations VALUES (1)',
+  'CREATE TABLE migrations (id TEXT PRIMARY KEY, name TEXT NOT NULL, inserted_at TEXT NOT NULL)',
+  'CREATE TABLE migrations (id VARCHAR(255) PRIMARY KEY, name VARCHAR(255), inserted_at TIMESTAMP)',
+])('fault 32: a table of another tool is left alone: %s', async (table) => {
   const database = join(temporaryFolder(), 'app.db')
   const db = new Sqlite(database)
-  db.exec('CREATE TABLE migrations (version TEXT); INSERT INTO migrations VALUES (1)')
+  db.exec(table)
   db.close()
   const before = contentOf(database)
   const server = await startServer({ files: CATS, database })
