@@ -1,7 +1,8 @@
 import { errorFrom, MigrationError } from '../core/errors.ts'
-import type { Run, StepReport } from '../core/migration.ts'
+import type { Run } from '../core/migration.ts'
 import { currentAfter, toldError } from '../core/outcome.ts'
 import type { Assignment, BackupPlace, FromRunner, Known, RunnerResult, ToRunner } from './messages.ts'
+import { withFailed } from './read-back.ts'
 import type { Ended, RunnerProcess } from './runner-process.ts'
 
 /** What it takes to have another runner clear up. */
@@ -31,7 +32,8 @@ export async function settle(aftermath: Aftermath, assignment: Assignment, known
   for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
     const told = await lastWord(aftermath.fork(), words)
     if (told.type !== 'result') continue
-    if (!told.recorded) recordLater(aftermath, words, RECORD_TRIES)
+    // What is read later could be the work of the next run.
+    if (!told.recorded) recordLater(aftermath, { ...words, told: told.result }, RECORD_TRIES)
     return told.result
   }
   recordLater(aftermath, words, RECORD_TRIES)
@@ -57,7 +59,7 @@ function settling(
 /** How a run has ended that no runner lives long enough to read back: by what this process can read, else by what it heard. */
 function unsettled({ run }: Assignment, known: Known, found: Run | null): RunnerResult {
   const read = found?.status === 'running' ? null : found
-  const steps = read?.steps ?? withFailed(known.reports)
+  const steps = read?.steps ?? withFailed(known.reports, run.atomic)
   const error = errorFrom(known.error)
   const died = new MigrationError(error.code, `${error.message}; GET /migrations tells how it stands`, error.details)
   return {
@@ -84,14 +86,6 @@ function nothingTold({ startedAt, from, error }: Known): RunnerResult {
   }
 }
 
-function withFailed(reports: readonly StepReport[]): StepReport[] {
-  const running = reports.findIndex(({ status }) => status === 'running')
-  // It may have died before it said that the next one had begun.
-  const begun = reports.some(({ status }) => status !== 'not-run')
-  const ran = running === -1 && begun ? reports.findIndex(({ status }) => status === 'not-run') : running
-  return reports.map((one, place): StepReport => (place === ran ? { ...one, status: 'failed' } : one))
-}
-
 /** Tries until the end of the run is recorded: somebody has the write lock, or no runner lives long enough. */
 function recordLater(aftermath: Pick<Aftermath, 'fork' | 'closing'>, words: Settle, tries: number): void {
   const again = async () => {
@@ -103,9 +97,13 @@ function recordLater(aftermath: Pick<Aftermath, 'fork' | 'closing'>, words: Sett
 }
 
 /** What became of a rehearsal whose runner died: nothing. The copy is removed. */
-export async function settleRehearsal({ fork, file, lockTimeoutMs }: Aftermath, known: Known): Promise<RunnerResult> {
+export async function settleRehearsal(
+  { fork, file, lockTimeoutMs }: Aftermath,
+  { run }: Assignment,
+  known: Known,
+): Promise<RunnerResult> {
   await askOnce(fork(), { type: 'claim', database: file, lockTimeoutMs, waitMs: SWEEP_MS }, { type: 'sweep' })
-  return { ...nothingTold(known), steps: withFailed(known.reports), rowCounts: [], warnings: [] }
+  return { ...nothingTold(known), steps: withFailed(known.reports, run.atomic), rowCounts: [], warnings: [] }
 }
 
 /** Lets a runner claim a database and do one thing. Gives its last word, or how it ended. */

@@ -5,7 +5,7 @@ import type { Form } from './copy.ts'
 import { openGuarded } from './database.ts'
 import { failure } from './failure.ts'
 import { stat } from './files.ts'
-import { holdLike, holdTo, refuseGhost } from './ghost.ts'
+import { holdLike, holdTo, isElsewhere, refuseGhost } from './ghost.ts'
 import { isBusyConnection } from './module.ts'
 
 /** A database that a runner has claimed. */
@@ -85,15 +85,17 @@ export function renew(db: Database, { database, lockTimeoutMs }: Claimed): Datab
   }
 }
 
-/** After a failure another connection: a refused PRAGMA may have changed the old one. `null` where the file is gone. */
+/** After a failure another connection: a refused PRAGMA may have changed the old one. `null` where the file is gone, or another. */
 export function openAnew(db: Database, { database, lockTimeoutMs }: Claimed): Database | null {
+  // As long as it is open, no other file has its inode.
+  const gone = stat(database) === undefined || isElsewhere(db)
   try {
     db.close()
   } catch (error) {
     // A module has left an iterator open. Its transaction is rolled back, and this process ends soon.
     if (!isBusyConnection(error)) throw error
   }
-  if (stat(database) === undefined) return null
+  if (gone) return null
   const fresh = openGuarded(database, { timeout: lockTimeoutMs, fileMustExist: true })
   fresh.pragma('synchronous = FULL')
   cutWal(fresh)

@@ -54,7 +54,9 @@ export function recoverRuns({ database, lockTimeoutMs }: Claimed, backups: Backu
 
 /** How a run must have ended that is not alive and has not said so: by what the log has of it. */
 export function endOfDead(db: Database, record: RunRecord): RunnerResult {
-  const steps = examine(db, 'migration_log') === 'ours' ? readBack(db, record.id, record.steps, true) : record.steps
+  // Of several in one transaction nobody knows which one ran.
+  const known = !record.atomic || record.steps.length === 1
+  const steps = examine(db, 'migration_log') === 'ours' ? readBack(db, record.id, record.steps, known) : record.steps
   const error = isComplete(steps) ? null : toldError(rowOf(record), steps, died(steps))
   return {
     steps,

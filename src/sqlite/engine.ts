@@ -139,7 +139,7 @@ export function sqliteEngine(
       conducted(order, conduct, {
         claim: rehearsalPath(file()),
         assign: decided(decide, (steps) => ({ type: 'rehearse', run: rowOf(order), steps, source: file() })),
-        settle: (_, known) => settleRehearsal(aftermath(rehearsalPath(file())), known),
+        settle: (words, known) => settleRehearsal(aftermath(rehearsalPath(file())), words, known),
         // Of a rehearsal there is no record.
         complete: () => {},
       }),

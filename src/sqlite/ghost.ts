@@ -40,10 +40,19 @@ export function refuseGhost(db: Database): void {
   const was = held.get(db)
   if (was === undefined) return
   if (identity(db.name) === was.file && isWalStill(db, was)) return
-  throw new MigrationError(
-    'database-unavailable',
-    `${db.name} or its WAL was deleted or replaced while the run was under way; what was not committed is undone; post again`,
-  )
+  throw ghostly(db)
+}
+
+/** Why nothing more is committed to what `db` has open. */
+export function ghostly({ name }: Database): MigrationError {
+  const message = `${name} or its WAL was deleted or replaced while the run was under way; what was not committed is undone; post again`
+  return new MigrationError('database-unavailable', message)
+}
+
+/** Whether the name of the file that `db` has open means another one by now, or none. */
+export function isElsewhere(db: Database): boolean {
+  const was = held.get(db)
+  return was !== undefined && identity(db.name) !== was.file
 }
 
 function isWalStill(db: Database, was: Held): boolean {

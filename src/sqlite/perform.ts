@@ -13,7 +13,7 @@ import { refuseGhost } from './ghost.ts'
 import { Ledger } from './ledger.ts'
 import type { Assignment, RunnerResult, RunRow, Told } from './messages.ts'
 import { executeAll, workOf } from './parts.ts'
-import { recordBegin, recordEnd } from './run-record.ts'
+import { recordBegin, recordEnd, UNCHANGED } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import type { RunResult } from './steps.ts'
 import { establish, examine, OURS } from './tables.ts'
@@ -88,7 +88,7 @@ function publish(backup: OwnBackup | null, steps: RunResult['steps']): RunResult
   }
 }
 
-/** The end of a run whose file was deleted, with all that it had done: there is nothing to record it in. The backup stays. */
+/** The end of a run whose file was deleted or replaced, with all that it had done: there is nothing to record it in. The backup stays. */
 function withoutFile(
   { steps, error }: RunResult,
   run: RunRow,
@@ -100,7 +100,7 @@ function withoutFile(
     steps,
     from,
     to: null,
-    schemaChanges: { created: [], dropped: [], altered: [] },
+    schemaChanges: UNCHANGED,
     error: toldError(run, steps, error)?.toJSON() ?? null,
     backup: backup?.name ?? null,
     ...clock.stop(),

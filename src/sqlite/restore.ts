@@ -10,11 +10,11 @@ import { type Claimed, cutWal, openForRun, pause, RECORD_TRIES, record } from '.
 import { ALL_AT_ONCE, likeness, refuseWithoutSpace } from './copy.ts'
 import { recordInterrupted } from './dead-runs.ts'
 import { failure, tellable } from './failure.ts'
-import { refuseGhost } from './ghost.ts'
+import { ghostly, isElsewhere, refuseGhost } from './ghost.ts'
 import { lostBetween } from './loss.ts'
 import type { Assignment, FromRunner, RunnerResult, Told } from './messages.ts'
 import { begin, currentIn } from './perform.ts'
-import { recordBegin, recordEnd, recordedEnd } from './run-record.ts'
+import { recordBegin, recordEnd, recordedEnd, UNCHANGED } from './run-record.ts'
 import { changesBetween, type Objects, objectsOf } from './schema-changes.ts'
 
 type Restore = Assignment & { type: 'restore' }
@@ -100,15 +100,17 @@ async function replace(claimed: Claimed, live: Database, candidate: Candidate, b
     // It may have failed after its commit, and then it has not failed.
     const ended = recordedEnd(live, run.id)
     if (ended !== null) return { result: ended, recorded: true }
-    const known = tellable(failure(error, 'internal'))
+    const gone = isElsewhere(live)
+    const known = gone ? ghostly(live) : tellable(failure(error, 'internal'))
+    const failed = { steps: [], from, error: known.toJSON(), ...clock.stop() }
+    // The backup stays: it may be all that is left.
+    if (gone)
+      return { result: { ...failed, to: null, schemaChanges: UNCHANGED, backup: backup?.name ?? null }, recorded: true }
     const end: RunnerResult = {
-      steps: [],
-      from,
+      ...failed,
       to: currentIn(live),
       schemaChanges: changesBetween(before, objectsOf(live)),
-      error: known.toJSON(),
       backup: backup?.settle(live, false) ?? null,
-      ...clock.stop(),
     }
     const recorded = record(live, () => recordEnd(live, run, end), RECORD_TRIES)
     // What did not fit would else fill the disk until the next run.

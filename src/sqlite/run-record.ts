@@ -108,7 +108,8 @@ function readable<T>(text: string, otherwise: T): T {
   }
 }
 
-const UNCHANGED: SchemaChanges = { created: [], dropped: [], altered: [] }
+/** Of a run of which nothing more can be told. */
+export const UNCHANGED: SchemaChanges = { created: [], dropped: [], altered: [] }
 
 function parsed({ result, ...row }: RunRecord & { result: string }): RunRecord {
   const text = row as unknown as { parameters: string; error: string | null }

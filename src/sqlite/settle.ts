@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { Database } from 'better-sqlite3'
 import { errorFrom, type RunError } from '../core/errors.ts'
 import type { Step, StepReport } from '../core/migration.ts'
@@ -10,8 +11,8 @@ import { openGuarded } from './database.ts'
 import { Ledger } from './ledger.ts'
 import type { RunnerResult, Told, ToRunner } from './messages.ts'
 import { currentIn } from './perform.ts'
-import { isComplete, readBack } from './read-back.ts'
-import { endOf, recordBegin, recordEnd, runRecords } from './run-record.ts'
+import { isComplete, readBack, withFailed } from './read-back.ts'
+import { endOf, recordBegin, recordEnd, runRecords, UNCHANGED } from './run-record.ts'
 import { changesBetween, objectsOf } from './schema-changes.ts'
 import { examine } from './tables.ts'
 
@@ -23,7 +24,8 @@ export function settleRun(words: Settle): Told {
   const { database, lockTimeoutMs, run, backups } = words
   // What the dead one had half made.
   sweep(backups, database, run.id)
-  const db = openGuarded(database, { timeout: lockTimeoutMs })
+  if (!existsSync(database)) return withoutFile(words)
+  const db = openGuarded(database, { timeout: lockTimeoutMs, fileMustExist: true })
   try {
     db.pragma('synchronous = FULL')
     const [row] = runRecords(db, 'id = ?', [run.id])
@@ -31,6 +33,8 @@ export function settleRun(words: Settle): Told {
     if (row && row.status !== 'running' && row.status !== 'interrupted') {
       return { result: endOf(row), recorded: true }
     }
+    // Its beginning was in the file before it was told: what has nothing of it is another file.
+    if (row === undefined && words.known.before !== null) return withoutFile(words)
     const result = words.told ?? endBy(db, words, row?.backup ?? null)
     db.pragma(`busy_timeout = ${RECORD_MS}`)
     const recorded = examine(db, 'migration_runs') !== 'ours' || record(db, () => write(db, words, result), 1)
@@ -43,6 +47,22 @@ export function settleRun(words: Settle): Told {
 }
 
 type Settle = ToRunner & { type: 'settle' }
+
+/** The end of a run whose file was deleted or replaced: there is nothing to record it in. The backup stays, which may be all that is left. */
+function withoutFile({ run, steps, known, told }: Settle): Told {
+  const reports = withFailed(known.reports, run.atomic)
+  const error = toldError(run, reports, errorFrom(placed(known.error, reports, steps)))
+  const end: RunnerResult = {
+    steps: reports,
+    from: known.from,
+    to: null,
+    schemaChanges: UNCHANGED,
+    error: error?.toJSON() ?? null,
+    backup: known.backup,
+    ...endedNow(known),
+  }
+  return { result: told ?? end, recorded: true }
+}
 
 /** How a run has ended, by the record and by what was heard of it. */
 function endBy(db: Database, { database, run, steps, known, backups }: Settle, named: string | null): RunnerResult {
@@ -58,10 +78,12 @@ function endBy(db: Database, { database, run, steps, known, backups }: Settle, n
     schemaChanges: changesBetween(known.before ?? objectsOf(db), objectsOf(db)),
     error: error?.toJSON() ?? null,
     backup: settleBackup(db, backups, database, { name: backup, runId: run.id }, reports.some(hasHappened)),
-    startedAt: known.startedAt,
-    finishedAt: new Date().toISOString(),
-    durationMs: Date.now() - Date.parse(known.startedAt),
+    ...endedNow(known),
   }
+}
+
+function endedNow({ startedAt }: Settle['known']) {
+  return { startedAt, finishedAt: new Date().toISOString(), durationMs: Date.now() - Date.parse(startedAt) }
 }
 
 /** The error with the step that has failed: where the runner was when it died, it may not have got round to saying. */

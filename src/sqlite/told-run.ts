@@ -11,7 +11,9 @@ import { examine } from './tables.ts'
 /** A run as it stands that another process makes: its steps are recorded at its end, and in the log one by one. */
 export function alive(db: Database, record: RunRecord): Run {
   const steps = examine(db, 'migration_log') === 'ours' ? readBack(db, record.id, record.steps, false) : record.steps
-  const next = steps.findIndex(({ status }) => status === 'not-run')
+  // Of several in one transaction nobody else can see which one it is.
+  const seen = !record.atomic || steps.length === 1
+  const next = seen ? steps.findIndex(({ status }) => status === 'not-run') : -1
   const told = steps.map((one, place): StepReport => (place === next ? { ...one, status: 'running' } : one))
   return { ...runOf(record), steps: told }
 }

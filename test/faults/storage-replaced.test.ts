@@ -13,7 +13,7 @@ import Sqlite from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import { holdTo, refuseGhost } from '../../src/sqlite/ghost.ts'
 import { busy, CATS, ENDLESS, temporaryFolder, write } from '../support/folder.ts'
-import { ask, computing, contentOf, query, type Server, startServer, until } from '../support/server.ts'
+import { ask, computing, contentOf, query, type Server, startServer, startWriter, until } from '../support/server.ts'
 import { sizeOf } from './support/disk.ts'
 import { ghostOf, makeDatabase } from './support/file.ts'
 
@@ -107,6 +107,58 @@ each('fault 31: a file that is %s', (_, changed) => {
     await goesOn(server, changed)
     expect(ghost.sum()).toBe(before)
   })
+})
+
+describe.each([
+  ['deleted', (file: string) => rmSync(file)],
+  ['replaced', (file: string) => renameSync(`${file}.next`, file)],
+])(
+  'fault 31: of a file that is %s in the middle of a run, the backup stays, which may be all that is left:',
+  (_, change) => {
+    it.each([
+      ['the run fails', busy(10), async () => {}],
+      ['the runner is killed', ENDLESS, async (runner: number) => process.kill(runner, 'SIGKILL')],
+      ['it is cancelled', ENDLESS, async (_: number, url: string) => ask(url, { method: 'DELETE' })],
+    ])('%s', async (_, script, end) => {
+      const server = await startServer({ files: CATS })
+      await server.post('/migrate')
+      makeDatabase(`${server.database}.next`, OTHER)
+      write(server.migrations, { '0003_last.up.sql': script })
+      const posted = server.post('/migrate')
+      await server.logged(({ msg }) => msg === '3 last')
+      const [{ id }] = (await server.get('/runs')).body.runs as [{ id: string }]
+      const runner = await computing(server)
+      change(server.database)
+      const left = existsSync(server.database) ? contentOf(server.database) : null
+      await end(runner, `${server.url}/runs/${id}`)
+      const { run } = (await posted).body
+      expect(run).toMatchObject({ id, to: null, schemaChanges: { created: [], dropped: [], altered: [] } })
+      expect(existsSync(server.database) ? contentOf(server.database) : null).toEqual(left)
+      const backups = (await server.get('/backups')).body.backups
+      expect(backups).toMatchObject([{ name: run?.backup, current: 2 }])
+      const restored = await server.post(`/backups/${run?.backup}/restore`)
+      if (left === null) expect(restored.body).toMatchObject({ status: 'succeeded', to: 2 })
+    })
+  },
+)
+
+it('fault 31: a file that is deleted in the middle of a restore leaves the backup of what was there', async () => {
+  const server = await startServer({ files: CATS, env: { LOCK_TIMEOUT: '20' } })
+  await server.post('/migrate?target=1')
+  const { backup } = (await server.post('/migrate')).body
+  // It holds the restore up.
+  const { ended } = await startWriter(server.database, 'restore', 3_000)
+  const posted = server.post(`/backups/${backup}/restore`)
+  await until(async () => ((await server.get('/backups')).body.backups as unknown[]).length === 2)
+  const [{ id }] = (await server.get('/runs')).body.runs as [{ id: string }]
+  rmSync(server.database)
+  const { status, body } = await posted
+  await ended
+  expect([status, body.code]).toEqual([503, 'database-unavailable'])
+  expect(body.detail).toContain('deleted or replaced')
+  expect(body.run).toMatchObject({ id, to: null, backup: expect.stringContaining(id) })
+  expect(existsSync(server.database)).toBe(false)
+  expect((await server.post(`/backups/${body.run?.backup}/restore`)).body).toMatchObject({ status: 'succeeded', to: 2 })
 })
 
 it('fault 31: a link that leads elsewhere since the run began has what it led to then told and recorded', async () => {

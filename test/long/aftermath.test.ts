@@ -36,10 +36,32 @@ it('what a killed run has done is told though the application holds the write lo
     { status: 'succeeded' },
     { status: 'running' },
   ])
-  application.exec('ROLLBACK')
+  // What comes after it is not its doing.
+  application.exec('CREATE TABLE later (x); COMMIT')
   application.close()
   const recorded = () => query(server.database, 'SELECT status FROM migration_runs ORDER BY id')
   await until(() => JSON.stringify(recorded()) === '[{"status":"succeeded"},{"status":"timed-out"}]')
+  const other = await startServer({ migrations: server.migrations, database: server.database })
+  expect((await other.get(`/runs/${answer.body.run?.id}`)).body).toEqual(answer.body.run)
+})
+
+it('of a run in one transaction that died with its server nobody says which step it was at', async () => {
+  const files = { ...CATS, '0003_never.up.sql': ENDLESS }
+  const server = await startServer({ files })
+  const other = await startServer({ migrations: server.migrations, database: server.database })
+  const lost = server.post('/migrate?atomic=true').catch(() => null)
+  await working(server, '3 never')
+  const [{ id }] = (await other.get('/runs')).body.runs as [Run]
+  const stepsOf = async () =>
+    ((await other.get(`/runs/${id}`)).body as unknown as Run).steps.map(({ status }) => status)
+  expect(await stepsOf()).toEqual(['not-run', 'not-run', 'not-run', 'not-run'])
+  await server.stop('SIGKILL')
+  await lost
+  await until(async () => (await other.get(`/runs/${id}`)).body.status === 'interrupted')
+  expect(await stepsOf()).toEqual(['not-run', 'not-run', 'not-run', 'not-run'])
+  await other.post('/migrate?target=0')
+  expect((await other.get(`/runs/${id}`)).body).toMatchObject({ status: 'interrupted', to: null })
+  expect(query(server.database, `SELECT * FROM migration_log WHERE run_id = '${id}'`)).toEqual([])
 })
 
 it.each([
