@@ -81,7 +81,12 @@ async function serve(config: Config): Promise<void> {
   })
   const recent = () => directory.recent()
   const reader = statusReader({ engine, recent, running: () => runs.running() })
-  const status = oncePerTurn(reader.read)
+  const status = oncePerTurn(async () => {
+    const now = await reader.read()
+    // Whoever has applied it, here or elsewhere.
+    if (now.status.state === 'up-to-date' && !now.stale) startFailure = () => null
+    return now
+  })
   let closing = false
   const app = await buildApp({
     engine,

@@ -101,3 +101,27 @@ describe('fault 10: no orphan, and no new one, is no hindrance:', () => {
     expect(db.appliedMigrations()).toHaveLength(1)
   })
 })
+
+it.each([
+  [
+    'in a table without rowids',
+    `CREATE TABLE p (a, b); INSERT INTO p VALUES (1, 1);
+     CREATE TABLE c (k TEXT PRIMARY KEY, x REFERENCES p (a)) WITHOUT ROWID; INSERT INTO c VALUES ('k', 1), ('l', 2)`,
+  ],
+  [
+    'of a parent without such a key',
+    'CREATE TABLE p (a, b); CREATE TABLE c (x REFERENCES p (a)); INSERT INTO c VALUES (1)',
+  ],
+  ['of a view', 'CREATE VIEW p AS SELECT 2 AS a; CREATE TABLE c (x REFERENCES p (a)); INSERT INTO c VALUES (1)'],
+])('fault 10: old orphans %s are no hindrance to a migration that asks for BigInts', (_, before) => {
+  const db = database(join(temporaryFolder(), 'app.db'), { log: () => {} })
+  onTestFinished(() => void db.close())
+  db.pragma('foreign_keys = OFF')
+  db.exec(before)
+  db.addMigration(0, function asks(db) {
+    db.defaultSafeIntegers(true)
+    db.exec('CREATE TABLE t (x)')
+  })
+  db.migrate()
+  expect(db.appliedMigrations()).toHaveLength(1)
+})

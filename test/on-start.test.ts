@@ -55,6 +55,18 @@ describe('MIGRATE_ON_START', () => {
     },
   )
 
+  it('forgets its failure when another server has mended it', async () => {
+    const server = await startServer({ files: { ...CATS, '0003_bad.up.sql': 'SELEC 1;' }, env })
+    await server.logged(({ msg }) => msg === 'the migration at start has failed')
+    const other = await startServer({ database: server.database, migrations: server.migrations })
+    write(server.migrations, { '0003_bad.up.sql': 'SELECT 1;' })
+    expect((await other.post('/migrate')).status).toBe(200)
+    await until(async () => (await server.get('/readyz?schema=current')).status === 200)
+    write(server.migrations, { '0004_more.up.sql': 'SELECT 1;' })
+    await until(async () => (await server.get('/readyz?schema=current')).status === 503)
+    expect((await server.get('/readyz?schema=current')).body.detail).toBe('1 migration is pending')
+  })
+
   it('tries again where an application has the database locked', async () => {
     const server = await startServer({ files: { '0000_a.up.sql': 'CREATE TABLE a (x);' } })
     await server.post('/migrate')

@@ -15,6 +15,8 @@ export interface Aftermath {
   readonly ask: (id: string) => Promise<Run | null>
   /** Nothing is to be begun any more. */
   readonly closing: () => boolean
+  /** What tries at once to record an end that could not be recorded yet, for each of these. */
+  readonly unrecorded: Set<() => Promise<void>>
 }
 
 /** How long a runner that removes a copy may wait for the lock: its holder is dead. */
@@ -26,9 +28,17 @@ const RECORD_MS = 5_000
 
 type Settle = ToRunner & { type: 'settle' }
 
-/** Has the record of a run whose runner died read back and completed by another runner; that one may die too. */
-export async function settle(aftermath: Aftermath, assignment: Assignment, known: Known): Promise<RunnerResult> {
-  const words = settling(aftermath, assignment, known, null)
+/**
+ * Has the record of a run whose runner died completed by another runner, with the end that it had `told` before, else with what
+ * that one reads back; it may die too.
+ */
+export async function settle(
+  aftermath: Aftermath,
+  assignment: Assignment,
+  known: Known,
+  ending: RunnerResult | null,
+): Promise<RunnerResult> {
+  const words = settling(aftermath, assignment, known, ending)
   for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
     const told = await lastWord(aftermath.fork(), words)
     if (told.type !== 'result') continue
@@ -37,6 +47,7 @@ export async function settle(aftermath: Aftermath, assignment: Assignment, known
     return told.result
   }
   recordLater(aftermath, words, RECORD_TRIES)
+  if (ending !== null) return ending
   return unsettled(assignment, known, await aftermath.ask(assignment.run.id).catch(() => null))
 }
 
@@ -87,13 +98,22 @@ function nothingTold({ startedAt, from, error }: Known): RunnerResult {
 }
 
 /** Tries until the end of the run is recorded: somebody has the write lock, or no runner lives long enough. */
-function recordLater(aftermath: Pick<Aftermath, 'fork' | 'closing'>, words: Settle, tries: number): void {
-  const again = async () => {
-    if (aftermath.closing()) return
-    const told = await lastWord(aftermath.fork(), words)
-    if (tries > 1 && (told.type !== 'result' || !told.recorded)) recordLater(aftermath, words, tries - 1)
+function recordLater(aftermath: Aftermath, words: Settle, tries: number): void {
+  const { fork, closing, unrecorded } = aftermath
+  const attempt = async () => {
+    clearTimeout(timer)
+    const told = await lastWord(fork(), words)
+    unrecorded.delete(again)
+    const recorded = told.type === 'result' && told.recorded
+    if (!recorded && tries > 1 && !closing()) recordLater(aftermath, words, tries - 1)
   }
-  setTimeout(() => void again(), RECORD_MS).unref()
+  let trying: Promise<void> | null = null
+  const again = () => {
+    trying ??= attempt()
+    return trying
+  }
+  unrecorded.add(again)
+  const timer = setTimeout(() => void again(), RECORD_MS).unref()
 }
 
 /** What became of a rehearsal whose runner died: nothing. The copy is removed. */

@@ -122,8 +122,10 @@ export function forbidden(message: string): MigrationError {
 
 /** Whether SQLite itself has said so. */
 export function isSqliteError(error: unknown): error is Error & { code: string } {
-  // Not by its class: a library's user may have another copy of better-sqlite3.
-  return error instanceof Error && 'code' in error && /^SQLITE_/.test(typeof error.code === 'string' ? error.code : '')
+  if (!(error instanceof Error)) return false
+  // Not by its class: a library's user may have another copy of better-sqlite3. What a module throws may act when it is asked.
+  const code = Object.getOwnPropertyDescriptor(error, 'code')?.value as unknown
+  return typeof code === 'string' && code.startsWith('SQLITE_')
 }
 
 /** Milliseconds to a thousandth. */

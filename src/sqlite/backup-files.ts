@@ -106,9 +106,19 @@ export function leftovers(folder: string, database: string): string[] {
   return names(folder)
     .filter((name) => {
       const [, whole = '', of] = /^\.(.*)\.(\d+)\.tmp(?:-journal|-wal|-shm)?$/.exec(name) ?? []
-      return name.startsWith(begun) && OWN.test(whole) && (of === '0' || of === String(inode))
+      if (!name.startsWith(begun) || !OWN.test(whole)) return false
+      // Of a file that was replaced since, as of one of the same path in another container, only its age tells that nobody makes it.
+      return of === '0' || of === String(inode) || isOld(join(folder, name))
     })
     .map((name) => join(folder, name))
+}
+
+/** A copy that grows is written to all the time. */
+const OLD_MS = 24 * 3_600_000
+
+function isOld(path: string): boolean {
+  const written = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY
+  return Date.now() - written > OLD_MS
 }
 
 /** Removes a database file with all that SQLite keeps beside it. */

@@ -27,9 +27,11 @@ export async function copyDatabase(db: Database, path: string): Promise<void> {
     const wanted = likeness(db)
     refuseWithoutSpace(dirname(path), wanted.pages * formOf(db).pageSize)
     createLike(path, db.name)
+    // An empty file is a database: nothing of it has to be copied, and a page would make another one of it.
+    if (wanted.pages === 0) return
     const { totalPages } = await db.backup(path, { progress: () => ALL_AT_ONCE })
     // An online backup that copied nothing reports success.
-    if (wanted.pages > 0 && totalPages === 0) throw incomplete(path)
+    if (totalPages === 0) throw incomplete(path)
     const copy = new Sqlite(path)
     try {
       copy.pragma('journal_mode = DELETE')

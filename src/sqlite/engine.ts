@@ -54,10 +54,12 @@ export function sqliteEngine(
     backups: backups(path),
     ask: (id) => record.ask((reader) => reader.run(id)),
     closing: () => closed,
+    unrecorded,
   })
   const record = openReading(options.file, file, aftermath)
   let spare: RunnerProcess | null = null
   const executing = new Set<Promise<unknown>>()
+  const unrecorded: Aftermath['unrecorded'] = new Set()
   let warmed = false
   let closed = false
 
@@ -99,7 +101,7 @@ export function sqliteEngine(
         const message = `${options.file} leads to another file since this run has begun with ${claim}; post again`
         throw new MigrationError('database-unavailable', message)
       },
-      settle: (words, known) => settle(aftermath(claim), words, known),
+      settle: (words, known, ending) => settle(aftermath(claim), words, known, ending),
       complete: (words, known, told) => complete(aftermath(claim), words, known, told),
     })
   }
@@ -178,6 +180,7 @@ export function sqliteEngine(
     close: async () => {
       closed = true
       await Promise.allSettled(executing)
+      await Promise.allSettled([...unrecorded].map((record) => record()))
       spare?.kill()
       await spare?.gone
       record.close()

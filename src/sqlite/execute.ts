@@ -15,8 +15,8 @@ export interface Execution {
   readonly runTimeoutMs: number
   /** Asked when nobody else can begin: what to do, `null` where there is nothing; and the current id. */
   readonly assign: () => Promise<{ readonly words: Assignment | null; readonly current: number | null }>
-  /** Tells what has really happened when the runner died before it could. */
-  readonly settle: (words: Assignment, known: Known) => Promise<RunnerResult>
+  /** Tells what has really happened when the runner died before it could, or had told no more than its `ending`. */
+  readonly settle: (words: Assignment, known: Known, ending: RunnerResult | null) => Promise<RunnerResult>
   /** Has the end that a runner told and could not record recorded later. */
   readonly complete: (words: Assignment, known: Known, told: RunnerResult) => void
   /** A runner for the run: one that waits already, where there is one. */
@@ -115,8 +115,10 @@ async function attend(
   const reports = steps.map((step) => reportOf(step))
   conduct.hear({ type: 'begun', startedAt, from, steps: [...reports] })
   let place: StatementReport | null = null
+  let ending: RunnerResult | null = null
   for (;;) {
     const message = await runner.next()
+    if (message.type === 'ending') ending = message.result
     if (message.type === 'result') {
       const { result, recorded } = message
       const error = result.error ?? UNTOLD
@@ -138,7 +140,7 @@ async function attend(
     const reason = message.type === 'refused' ? errorFrom(message.error) : reasonOf(message, end)
     await runner.gone
     const error = where(reason, steps, reports, place)
-    return outcomeOf(await settle(words, { startedAt, from, before, backup, reports, error }))
+    return outcomeOf(await settle(words, { startedAt, from, before, backup, reports, error }, ending))
   }
 }
 

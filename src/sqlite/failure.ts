@@ -21,7 +21,11 @@ const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
     'database-unavailable',
     'there is no folder for temporary files; set SQLITE_TMPDIR to one that can be written',
   ],
-  [/^SQLITE_IOERR/, 'internal', 'the disk failed; look at the kernel log, then try again'],
+  [
+    /^SQLITE_IOERR/,
+    'internal',
+    'the disk failed, or a quota or a limit on the size of files is reached; look at the kernel log and the limits, then try again',
+  ],
   [/^SQLITE_(NOTADB|CORRUPT$|CORRUPT_INDEX)/, 'database-unavailable', 'the file is damaged or no database; restore it'],
   [
     /^SQLITE_(READONLY|CANTOPEN|PERM|AUTH)/,

@@ -67,7 +67,7 @@ export function censusBefore(db: Database): () => Census {
 }
 
 function census(db: Database): Census {
-  const tables = db.prepare(`SELECT lower(name) FROM main.sqlite_schema WHERE type = 'table'`).pluck().all() as string[]
+  const tables = ask(db, `SELECT lower(name) FROM main.sqlite_schema WHERE type = 'table'`).pluck().all() as string[]
   const keyOf = keyReader(db)
   return {
     tables: new Set(tables),

@@ -102,6 +102,8 @@ export type FromRunner =
     }
   | { readonly type: 'steps'; readonly steps: readonly ToldStep[] }
   | { readonly type: 'statement'; readonly statement: StatementReport }
+  /** How a run that has failed has ended, before its end is recorded, which may have to wait for an application. */
+  | { readonly type: 'ending'; readonly result: RunnerResult }
   | ({ readonly type: 'result' } & Told)
   | { readonly type: 'swept' }
   | { readonly type: 'refused'; readonly error: RunError }

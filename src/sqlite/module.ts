@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { types } from 'node:util'
 import type { Database } from 'better-sqlite3'
 import type { Source } from '../core/migration.ts'
 import type { Watched } from './watched.ts'
@@ -46,12 +47,21 @@ export function call(db: Database, body: Body): void {
   const kind = Object.prototype.toString.call(body).slice('[object '.length, -1)
   // Refused before it runs: what stands after its first await would run later, outside of any transaction.
   if (kind !== 'Function') throw notSynchronous()
-  const given = body(db)
+  const given = returned(body, db)
   if (isLater(given)) {
     if (given instanceof Promise) given.catch(() => {})
     throw notSynchronous()
   }
   refuseOpenQuery(db)
+}
+
+/** What `body` returns. A proxy that it throws could act, and throw, whenever it is looked at. */
+function returned(body: Body, db: Database): unknown {
+  try {
+    return body(db)
+  } catch (error) {
+    throw types.isProxy(error) ? new Error('it threw something that is no error') : error
+  }
 }
 
 /** Has each `exec` of a migration in code watched by its text too, until the returned object is disposed of. */

@@ -63,6 +63,8 @@ export async function performRun(
       backup: kept,
       ...clock.stop(),
     }
+    // Whoever ends this process while it waits for the write lock is not why the run has failed.
+    if (error !== null) telling.say({ type: 'ending', result: end })
     const recorded = record(
       db,
       () => {

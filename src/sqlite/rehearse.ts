@@ -5,6 +5,8 @@ import { removeDatabase } from './backup-files.ts'
 import { startClock } from './clock.ts'
 import { type Claimed, openAnew, openForRun, renew } from './connection.ts'
 import { copyDatabase, copyFailure, openToRead } from './copy.ts'
+import { tellable } from './failure.ts'
+import { ghostly } from './ghost.ts'
 import { Ledger } from './ledger.ts'
 import { compareCounts, countRows } from './loss.ts'
 import type { Assignment, RunnerResult } from './messages.ts'
@@ -40,18 +42,17 @@ export async function performRehearsal(
     })
     db = on
     const times = clock.stop()
-    if (error !== null) {
-      const fresh = openAnew(db, claimed)
-      if (fresh === null) throw error
-      db = fresh
-    }
+    // A module has left its settings and functions on the other one.
+    const fresh = openAnew(db, claimed)
+    if (fresh === null) throw error ?? ghostly(db)
+    db = fresh
     const after = countRows(db)
     return {
       steps: reports,
       from,
       to: new Ledger(db).current(),
       schemaChanges: changesBetween(before, objectsOf(db)),
-      error: toldError(run, reports, error)?.toJSON() ?? null,
+      error: toldError(run, reports, error && tellable(error))?.toJSON() ?? null,
       backup: null,
       rowCounts: compareCounts(rows, after),
       warnings: named.losses(rows, after),
@@ -77,24 +78,32 @@ async function copy(source: string, { database, lockTimeoutMs }: Claimed): Promi
 
 /** Which tables were named by a statement. */
 class Names {
-  readonly #unnamed: Set<string>
+  readonly #unnamed: Map<string, string>
 
   constructor(tables: Iterable<string>) {
-    this.#unnamed = new Set(tables)
+    this.#unnamed = new Map([...tables].map((table) => [table, table.toLowerCase()]))
   }
 
   hear(_: Work, text: string): void {
     if (this.#unnamed.size === 0) return
     const lower = text.toLowerCase()
-    for (const table of this.#unnamed) if (lower.includes(table.toLowerCase())) this.#unnamed.delete(table)
+    for (const [table, name] of this.#unnamed) if (isNamed(lower, name)) this.#unnamed.delete(table)
   }
 
   /** A sentence for each table that has lost rows though nothing named it. */
   losses(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): string[] {
-    return [...this.#unnamed].flatMap((table) => {
+    return [...this.#unnamed.keys()].flatMap((table) => {
       const [had, has] = [before.get(table) ?? 0, after.get(table) ?? 0]
       if (has >= had) return []
       return `the table ${table} loses ${had - has} of its ${had} rows, though no statement names it: look for a trigger`
     })
   }
+}
+
+/** Whether `name` stands in `text`, and not as a part of another name. */
+function isNamed(text: string, name: string): boolean {
+  const isPart = (at: number) => /[\w$\u0080-\uffff]/.test(text.charAt(at))
+  let at = text.indexOf(name)
+  while (at !== -1 && (isPart(at - 1) || isPart(at + name.length))) at = text.indexOf(name, at + 1)
+  return at !== -1
 }

@@ -27,8 +27,8 @@ const WORD = /[A-Za-z_][\w$]*/y
 const NAME = /"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|[\w$\u0080-\uffff]+/y
 
 /** Why a statement may not run, in a sentence that names it and says what to do; `null` where it may. */
-export function refusal(statement: string, rules: Rules): string | null {
-  const { words, at } = opening(statement)
+export function refusal(told: string, rules: Rules): string | null {
+  const { statement, words, at } = opening(told)
   const [first = ''] = words
   // SQLite has compiled it, so it does begin with a word: what is not understood is not let through.
   if (first === '') return 'the beginning of this statement cannot be read; write it without unusual white space'
@@ -42,7 +42,7 @@ export function refusal(statement: string, rules: Rules): string | null {
     return `${first} is not allowed: a migration changes its own database only; remove the statement`
   }
   if (first === 'VACUUM') {
-    if (isInto(statement)) return VACUUM_INTO
+    if (isInto(statement, at)) return VACUUM_INTO
     return `VACUUM cannot run inside a transaction: put it into a migration of its own that begins with the line '${NO_TRANSACTION}'`
   }
   // EXPLAIN PRAGMA acts as PRAGMA does, when it is compiled.
@@ -62,15 +62,19 @@ function maintenanceRefusal(statement: string, words: readonly string[], at: num
   if (first === 'PRAGMA') return pragmaRefusal(pragmaName(statement, at), MAINTENANCE_PRAGMAS)
   if (first === 'ANALYZE' || first === 'REINDEX') return null
   if (first === 'VACUUM') {
-    return isInto(statement) ? VACUUM_INTO : null
+    return isInto(statement, at) ? VACUUM_INTO : null
   }
   return `${first || 'this statement'} is not allowed after '${NO_TRANSACTION}': only VACUUM, ANALYZE, REINDEX and the PRAGMAs ${[...MAINTENANCE_PRAGMAS].join(', ')} may follow; move it to a migration of its own`
 }
 
 const VACUUM_INTO = 'VACUUM INTO is not allowed: it writes another file; remove it'
 
-function isInto(statement: string): boolean {
-  return /\bINTO\b/i.test(statement)
+/** Whether anything but the name of a schema follows `VACUUM`, which ends at `at`: that can be INTO only. */
+function isInto(statement: string, at: number): boolean {
+  const start = skipTrivia(statement, at)
+  const schema = nameAt(statement, start)
+  if (schema === null) return start < statement.length
+  return schema.name === 'into' || skipTrivia(statement, schema.end) < statement.length
 }
 
 function pragmaRefusal(name: string | null, allowed: ReadonlySet<string>): string | null {
@@ -95,12 +99,13 @@ function nameAt(statement: string, at: number): { name: string; end: number } | 
   return { name: bare.toLowerCase(), end: at + found.length }
 }
 
-/** Up to three words that a statement begins with, in capitals, and where the first of them ends. */
-function opening(statement: string): { words: string[]; at: number } {
-  const found = leadingWords(statement)
+/** Up to three words that a statement begins with, in capitals, and where in its text the first of them ends. */
+function opening(told: string): { statement: string; words: string[]; at: number } {
+  const found = leadingWords(told)
+  if (found.words.length > 0 || !told.includes('-- ')) return { statement: told, ...found }
   // While two other statements run on the connection, SQLite puts `-- ` before each line of the text that it tells.
-  if (found.words.length === 0 && statement.includes('-- ')) return leadingWords(statement.replace(/^-- /gm, ''))
-  return found
+  const statement = told.replace(/^-- /gm, '')
+  return { statement, ...leadingWords(statement) }
 }
 
 function leadingWords(statement: string): { words: string[]; at: number } {

@@ -44,7 +44,7 @@ function orphans(db: Database, table: string, parent: string, fkid: number): Vio
   const row = rowidOf(db, table)
   try {
     const sql = `SELECT ${row === null ? 'NULL' : `CAST(c.${row} AS TEXT)`} ${orphansFrom(db, table, parent, fkid)}`
-    const rowids = db.prepare(sql).pluck().all() as (string | null)[]
+    const rowids = ask(db, sql).pluck().all() as (string | null)[]
     return rowids.map((rowid) => ({ table, rowid, parent, fkid }))
   } catch (error) {
     if (!isUncheckable(error)) throw error
@@ -59,12 +59,12 @@ function isUncheckable(error: unknown): boolean {
 
 function tablesWithKeys(db: Database): string[] {
   const sql = `SELECT name FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%REFERENCES%'`
-  return db.prepare(sql).pluck().all() as string[]
+  return ask(db, sql).pluck().all() as string[]
 }
 
 function keysOf(db: Database, table: string): { id: number; parent: string }[] {
   const sql = `SELECT DISTINCT id, "table" AS parent FROM pragma_foreign_key_list(?, 'main') ORDER BY id`
-  return db.prepare(sql).all(table) as { id: number; parent: string }[]
+  return ask(db, sql).all(table) as { id: number; parent: string }[]
 }
 
 /** Reads the child's key of a violation, as text: it outlives a rebuild that gives the row another rowid or another type. */
@@ -86,7 +86,7 @@ function keyByRow(db: Database, table: string, fkid: number): (rowid: string | n
   if (row === null) return () => ''
   const key = keyText(columnsOf(db, table, fkid))
   const sql = `SELECT ${key} FROM main.${quote(table)} c WHERE c.${row} = CAST(? AS INTEGER)`
-  const statement = db.prepare(sql).pluck()
+  const statement = ask(db, sql).pluck()
   return (rowid) => String(statement.get(rowid))
 }
 
@@ -94,7 +94,7 @@ function keyByRow(db: Database, table: string, fkid: number): (rowid: string | n
 function keysInTurn(db: Database, table: string, parent: string, fkid: number): () => string {
   const key = keyText(columnsOf(db, table, fkid))
   const sql = `SELECT ${key} AS key ${orphansFrom(db, table, parent, fkid)} ORDER BY key`
-  const keys = db.prepare(sql).pluck().all().values()
+  const keys = ask(db, sql).pluck().all().values()
   return () => String(keys.next().value ?? '')
 }
 
@@ -121,20 +121,20 @@ interface Column {
 function columnsOf(db: Database, table: string, fkid: number): Column[] {
   const sql = `SELECT k."from" AS "from", coalesce(k."to", (SELECT name FROM pragma_table_info(k."table", 'main') WHERE pk = k.seq + 1)) AS "to"
     FROM pragma_foreign_key_list(?, 'main') k WHERE k.id = ? ORDER BY k.seq`
-  return db.prepare(sql).all(table, fkid) as Column[]
+  return ask(db, sql).all(table, fkid) as Column[]
 }
 
 /** A name by which the rowid of `table` can be asked for, which no column hides; `null` where it has none. */
 function rowidOf(db: Database, table: string): string | null {
-  const columns = db.prepare(`SELECT lower(name) FROM pragma_table_xinfo(?, 'main')`).pluck().all(table)
-  const without = db.prepare(`SELECT wr FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)`)
+  const columns = ask(db, `SELECT lower(name) FROM pragma_table_xinfo(?, 'main')`).pluck().all(table)
+  const without = ask(db, `SELECT wr FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)`)
   if (without.pluck().get(table) === 1) return null
   return ['rowid', '_rowid_', 'oid'].find((name) => !columns.includes(name)) ?? null
 }
 
 function isThere(db: Database, name: string): boolean {
   const sql = `SELECT 1 FROM main.sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?)`
-  return db.prepare(sql).get(name) !== undefined
+  return ask(db, sql).get(name) !== undefined
 }
 
 /** `name` as a quoted identifier. */

@@ -179,6 +179,65 @@ it('the end of a failed run is recorded as it was told, though the application h
   expect(query(server.database, failed)).toEqual([{ id }])
 })
 
+it.each([
+  ['it is cancelled', (server: Server) => cancelNewest(server)],
+  ['its runner is killed', async (server: Server) => server.children().map((pid) => process.kill(pid, 'SIGKILL'))],
+  ['the server is to end', async (server: Server) => void server.stop()],
+])(
+  'a run that has failed is told with what it failed of, though %s while an application keeps it from being recorded',
+  async (_, end) => {
+    const server = await startServer({
+      files: { ...CATS, '0003_bad.mjs': FAILS_BESIDE },
+      env: { LOCK_TIMEOUT: '20', BACKUP_KEEP: '0', SHUTDOWN_TIMEOUT: '0' },
+    })
+    await server.post('/migrate?target=2')
+    const application = new Sqlite(server.database)
+    const running = server.post('/migrate')
+    await working(server, '3 bad')
+    // It has the lock when the step is rolled back.
+    hold(application)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const ended = end(server)
+    const { status, body } = await running
+    application.exec('ROLLBACK')
+    application.close()
+    await ended
+    expect([status, body.code, body.run?.status]).toEqual([422, 'migration-failed', 'failed'])
+    expect(body.detail).toBe('0003_bad.mjs: no such table: nope')
+    const recorded = `SELECT status, error ->> 'code' AS code FROM migration_runs WHERE id = '${body.run?.id}'`
+    await until(
+      () => JSON.stringify(query(server.database, recorded)) === '[{"status":"failed","code":"migration-failed"}]',
+    )
+  },
+)
+
+/** Has the write lock long enough for somebody to wait for it, and fails then. */
+const FAILS_BESIDE = `export function up(db) {
+  db.exec('CREATE TABLE x (y)')
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+  db.exec('DELETE FROM nope')
+}
+`
+
+it('what could not be recorded yet is when the server ends', async () => {
+  const server = await startServer({
+    files: { ...CATS, '0003_slow.mjs': SLOW },
+    env: { LOCK_TIMEOUT: '1', RUN_TIMEOUT: '2' },
+  })
+  await server.post('/migrate?target=2')
+  const application = new Sqlite(server.database)
+  const running = server.post('/migrate')
+  await working(server, '3 slow')
+  hold(application)
+  const { id } = (await running).body.run as Run
+  const status = () => query(server.database, `SELECT status FROM migration_runs WHERE id = '${id}'`)
+  expect(status()).toEqual([{ status: 'running' }])
+  application.exec('ROLLBACK')
+  application.close()
+  expect(await server.stop()).toBe(0)
+  expect(status()).toEqual([{ status: 'timed-out' }])
+})
+
 /** Posts beside an application that takes the lock when the run has begun, and holds it for longer than it is waited for. */
 async function lockedOut(server: Server): Promise<Answer> {
   const { ended } = await startWriter(server.database, 'migrate', 8_000)

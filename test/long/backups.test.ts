@@ -6,6 +6,7 @@ import {
   renameSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -110,7 +111,10 @@ describe('a backup', () => {
     writeFileSync(join(folderOf(server), `${half}.${ino}.tmp`), 'half')
     // Of a database of the same path in another container.
     const others = `${half}.${ino + 1}.tmp`
-    for (const name of [others, 'own.db']) writeFileSync(join(folderOf(server), name), 'not ours to delete')
+    const old = `${half}.${ino + 2}.tmp`
+    for (const name of [others, old, 'own.db']) writeFileSync(join(folderOf(server), name), 'not ours to delete')
+    // Nobody makes it any more: the file has been replaced since.
+    utimesSync(join(folderOf(server), old), 0, 0)
     const next = await startServer({ migrations: server.migrations, database: server.database })
     await until(() => names(next).join() === `${others},own.db`)
   })

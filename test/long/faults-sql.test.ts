@@ -218,6 +218,22 @@ it.each([
   expect(answer.body.run?.error?.statement).toMatch(/^INSERT/)
 })
 
+it.each([
+  'turns free pages into room on the disk\nVACUUM',
+  'pages\nVACUUM /* not INTO a file */ main -- into nothing\n',
+])('fault 8: VACUUM runs whatever its comments say: %j', async (words) => {
+  const server = await startServer({
+    files: {
+      ...BASE,
+      '0001_vacuum.up.sql': `-- schemad:no-transaction\n-- It ${words};`,
+      '0002_copy.up.sql': `-- schemad:no-transaction\nVACUUM "main" /* */ INTO 'copy.db';`,
+    },
+  })
+  const { status, body } = await server.post('/migrate')
+  expect([status, body.code, body.run?.to]).toEqual([422, 'forbidden-statement', 1])
+  expect(body.detail).toMatch(/^0002_copy\.up\.sql line 2: VACUUM INTO is not allowed/)
+})
+
 it('fault 8: VACUUM runs behind its directive, and not with others', async () => {
   const server = await withBase()
   write(server.migrations, {

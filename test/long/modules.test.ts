@@ -96,6 +96,12 @@ describe('a module is undone, and its file is named, when', () => {
       `throw Object.defineProperty(new Error('x'), 'message', { get() { throw 1 } })`,
       /no error/,
     ],
+    ['it throws a proxy', `throw new Proxy({}, { get() { throw 1 }, getPrototypeOf() { throw 2 } })`, /no error$/],
+    [
+      'it throws an error whose code cannot be read',
+      `throw Object.defineProperty(new Error('odd'), 'code', { get() { throw new Error('no code') } })`,
+      /odd$/,
+    ],
     ['it throws a code that is none', `throw Object.assign(new Error('odd'), { code: { toString: null } })`, /odd/],
     ['it throws what is too long to tell', `throw new Error('x'.repeat(1_000_000))`, /^.{500,600}…$/],
     ['it returns a promise', `return Promise.resolve()`, /promise/],
