@@ -76,7 +76,7 @@ describe('rehearse=true', () => {
     const server = await startServer({
       files: {
         // A name that is part of another's is not named by that.
-        '0000_init.up.sql': `CREATE TABLE cats (name); CREATE TABLE toys (cat); CREATE TABLE beds (cat); CREATE TABLE cat (x);
+        '0000_init.up.sql': `CREATE TABLE "" (x); CREATE TABLE cats (name); CREATE TABLE toys (cat); CREATE TABLE beds (cat); CREATE TABLE cat (x);
           INSERT INTO cat VALUES (1); CREATE TRIGGER gone AFTER DELETE ON cats BEGIN DELETE FROM cat; END;
           CREATE TRIGGER cleared AFTER DELETE ON cats BEGIN DELETE FROM toys WHERE cat = old.name; END;
           INSERT INTO cats VALUES ('Tom'), ('Kit'); INSERT INTO toys VALUES ('Tom'), ('Tom'), ('Kit');
@@ -84,9 +84,10 @@ describe('rehearse=true', () => {
       },
     })
     await server.post('/migrate')
-    write(server.migrations, { '0001_less.up.sql': `DELETE FROM cats WHERE name = 'Tom'; DELETE FROM beds;` })
+    write(server.migrations, { '0001_less.up.sql': `DELETE FROM cats WHERE name = 'Tom'; DELETE FROM beds` })
     const { body } = await server.post('/migrate?rehearse=true')
     expect(body.rowCounts).toEqual([
+      { table: '', before: 0, after: 0 },
       { table: 'beds', before: 1, after: 0 },
       { table: 'cat', before: 1, after: 0 },
       { table: 'cats', before: 2, after: 1 },

@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   rmSync,
+  type Stats,
   statSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -54,7 +55,7 @@ function isBackupName(name: string): boolean {
 /** What is known of the backup `name` without opening it; `null` where it is no file. */
 export function backupAt(folder: string, name: string): Backup | null {
   if (!isBackupName(name)) return null
-  const found = lstatSync(join(folder, name), { throwIfNoEntry: false })
+  const found = entryAt(join(folder, name))
   // No link: it could lead anywhere.
   if (!found?.isFile()) return null
   const [, , year, month, day, hour, minute, second, ms, current, runId] = OWN.exec(name) ?? []
@@ -64,10 +65,22 @@ export function backupAt(folder: string, name: string): Backup | null {
   return { name, createdAt: made, bytes: found.size, current: known, runId: runId ?? null }
 }
 
-/** Throws `not-found` where there is no backup `name`. */
+function entryAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    // A name that no file can have, or a folder that is none or that nobody may look into.
+    const { code = '' } = error as { code?: string }
+    if (['ENAMETOOLONG', 'ENOTDIR', 'EACCES'].includes(code)) return undefined
+    throw error
+  }
+}
+
+/** Throws `not-found` where there is no backup `name`, and `database-unavailable` where that cannot be said. */
 export function refuseUnknown(folder: string, name: string): void {
-  if (backupAt(folder, name) === null)
-    throw new MigrationError('not-found', `there is no backup ${name}; GET /backups lists them`)
+  if (backupAt(folder, name) !== null) return
+  names(folder)
+  throw new MigrationError('not-found', `there is no backup ${name}; GET /backups lists them`)
 }
 
 /** Deletes the backup `name`, which must be the one that was made for the run `runId`: a record may say anything. */

@@ -38,13 +38,19 @@ const CODES: readonly (readonly [RegExp, ErrorCode, string])[] = [
 export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
   if (error instanceof MigrationError) return error
   const message = briefly(error)
-  if (!(error instanceof Sqlite.SqliteError)) return new MigrationError(otherwise, message, {}, { cause: error })
+  const sqlite = sqliteCode(error)
+  if (sqlite === null) return new MigrationError(otherwise, message, {}, { cause: error })
   for (const [pattern, code, advice] of CODES) {
-    if (pattern.test(error.code)) {
-      return new MigrationError(code, `${message}: ${advice}`, { sqlite: error.code }, { cause: error })
-    }
+    if (pattern.test(sqlite)) return new MigrationError(code, `${message}: ${advice}`, { sqlite }, { cause: error })
   }
-  return new MigrationError(otherwise, message, { sqlite: error.code }, { cause: error })
+  return new MigrationError(otherwise, message, { sqlite }, { cause: error })
+}
+
+/** SQLite's own name for `error`; `null` where it is not SQLite's, or a module has made another of it. */
+function sqliteCode(error: unknown): string | null {
+  if (!(error instanceof Sqlite.SqliteError)) return null
+  const code = Object.getOwnPropertyDescriptor(error, 'code')?.value as unknown
+  return typeof code === 'string' ? code : null
 }
 
 /** `error` as it may leave the process: of a fault of our own it says nothing, and the log says it. */
@@ -89,8 +95,9 @@ const WITHIN_TRANSACTION = /(?:changed|changed from) (?:inside|within) a transac
 
 /** What stands in the way is on the same connection, and nobody else's (https://sqlite.org/rescode.html#locked). */
 function ownLock(error: unknown): MigrationError | null {
-  if (!(error instanceof Sqlite.SqliteError) || !error.code.startsWith('SQLITE_LOCKED')) return null
-  return new MigrationError('migration-failed', `${briefly(error)}: by a query of its own`, { sqlite: error.code })
+  const sqlite = sqliteCode(error)
+  if (sqlite === null || !sqlite.startsWith('SQLITE_LOCKED')) return null
+  return new MigrationError('migration-failed', `${briefly(error)}: by a query of its own`, { sqlite })
 }
 
 /** The error of a step: it names the migration, and the place in its file where that is known. */

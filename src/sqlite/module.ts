@@ -55,13 +55,22 @@ export function call(db: Database, body: Body): void {
   refuseOpenQuery(db)
 }
 
-/** What `body` returns. A proxy that it throws could act, and throw, whenever it is looked at. */
+/** What `body` returns. What it throws may act, and throw, whenever it is looked at: a proxy, or what has one as its prototype. */
 function returned(body: Body, db: Database): unknown {
   try {
     return body(db)
   } catch (error) {
-    throw types.isProxy(error) ? new Error('it threw something that is no error') : error
+    throw isPlain(error) ? error : new Error('it threw something that is no error')
   }
+}
+
+function isPlain(thrown: unknown): boolean {
+  let one = thrown
+  while (one !== null && (typeof one === 'object' || typeof one === 'function')) {
+    if (types.isProxy(one)) return false
+    one = Object.getPrototypeOf(one) as unknown
+  }
+  return true
 }
 
 /** Has each `exec` of a migration in code watched by its text too, until the returned object is disposed of. */

@@ -100,8 +100,9 @@ class Names {
   }
 }
 
-/** Whether `name` stands in `text`, and not as a part of another name. */
+/** Whether `name` stands in `text`, and not as a part of another name. The empty one, which SQLite allows, stands everywhere. */
 function isNamed(text: string, name: string): boolean {
+  if (name === '') return true
   const isPart = (at: number) => /[\w$\u0080-\uffff]/.test(text.charAt(at))
   let at = text.indexOf(name)
   while (at !== -1 && (isPart(at - 1) || isPart(at + name.length))) at = text.indexOf(name, at + 1)

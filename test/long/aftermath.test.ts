@@ -192,13 +192,11 @@ it.each([
     })
     await server.post('/migrate?target=2')
     const application = new Sqlite(server.database)
-    const running = server.post('/migrate')
-    await working(server, '3 bad')
-    // It has the lock when the step is rolled back.
-    hold(application)
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    const running = await unrecorded(server, application)
+    // Nobody can see that it has said how it has ended.
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
     const ended = end(server)
-    const { status, body } = await running
+    const { status, body } = await running.answer
     application.exec('ROLLBACK')
     application.close()
     await ended
@@ -211,9 +209,24 @@ it.each([
   },
 )
 
+/** Posts what fails, until the application has the lock before the end is recorded. */
+async function unrecorded(server: Server, application: Sqlite.Database): Promise<{ answer: Promise<Answer> }> {
+  const status = application.prepare('SELECT status FROM migration_runs ORDER BY id DESC LIMIT 1').pluck()
+  for (let tries = 1; ; tries += 1) {
+    const answer = server.post('/migrate')
+    await until(() => server.log.filter(({ output }) => output === 'it has the lock').length === tries)
+    hold(application)
+    if (status.get() === 'running') return { answer }
+    application.exec('ROLLBACK')
+    await answer
+  }
+}
+
 /** Has the write lock long enough for somebody to wait for it, and fails then. */
-const FAILS_BESIDE = `export function up(db) {
+const FAILS_BESIDE = `import { writeSync } from 'node:fs'
+export function up(db) {
   db.exec('CREATE TABLE x (y)')
+  writeSync(1, 'it has the lock\\n')
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
   db.exec('DELETE FROM nope')
 }
@@ -227,7 +240,7 @@ it('what could not be recorded yet is when the server ends', async () => {
   await server.post('/migrate?target=2')
   const application = new Sqlite(server.database)
   const running = server.post('/migrate')
-  await working(server, '3 slow')
+  await server.logged(({ output }) => String(output).startsWith('created'))
   hold(application)
   const { id } = (await running).body.run as Run
   const status = () => query(server.database, `SELECT status FROM migration_runs WHERE id = '${id}'`)
@@ -278,6 +291,7 @@ export function up(db) {
   const child = spawn('sleep', ['1000'], { stdio: ['ignore', 'inherit', 'inherit'] })
   writeSync(1, 'started ' + child.pid + '\\n')
   db.exec("CREATE TABLE slow (x)")
+  writeSync(1, 'created\\n')
   db.exec(${JSON.stringify(ENDLESS)})
 }
 `

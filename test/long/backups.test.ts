@@ -264,6 +264,7 @@ it('a row of the record deletes nothing but the backup of its own run', async ()
 
 it('a folder of backups that cannot be read is told', async () => {
   const server = await startServer({ files: CATS, env: { BACKUP_DIR: import.meta.filename } })
-  expect(await server.get('/backups')).toMatchObject({ status: 503, body: { code: 'database-unavailable' } })
+  const answers = [await server.get('/backups'), await server.post('/backups/x.db/restore')]
+  for (const one of answers) expect(one).toMatchObject({ status: 503, body: { code: 'database-unavailable' } })
   expect(readFileSync(import.meta.filename, 'utf8')).toContain('a folder of backups')
 })

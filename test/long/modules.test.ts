@@ -102,6 +102,12 @@ describe('a module is undone, and its file is named, when', () => {
       `throw Object.defineProperty(new Error('odd'), 'code', { get() { throw new Error('no code') } })`,
       /odd$/,
     ],
+    [
+      'it throws what has a proxy as its prototype',
+      `throw Object.create(new Proxy({}, { getPrototypeOf() { throw 1 } }))`,
+      /no error$/,
+    ],
+    ['it gives an error of SQLite another code', `try { db.exec('SELEC') } catch (e) { e.code = 5; throw e }`, /SELEC/],
     ['it throws a code that is none', `throw Object.assign(new Error('odd'), { code: { toString: null } })`, /odd/],
     ['it throws what is too long to tell', `throw new Error('x'.repeat(1_000_000))`, /^.{500,600}…$/],
     ['it returns a promise', `return Promise.resolve()`, /promise/],

@@ -44,8 +44,10 @@ describe('a restore', () => {
     await migrate(server, '?target=1')
     const { backup } = await migrate(server)
     const init = { headers: { prefer: 'respond-async' } }
-    const unknown = await server.post('/backups/none.db/restore', init)
-    expect([unknown.status, unknown.body.code]).toEqual([404, 'not-found'])
+    for (const name of ['none', 'n'.repeat(300)]) {
+      const unknown = await server.post(`/backups/${name}.db/restore`, init)
+      expect([unknown.status, unknown.body.code]).toEqual([404, 'not-found'])
+    }
     const moved = await server.post(`/backups/${backup}/restore?from=7`, init)
     expect([moved.status, moved.body.code]).toEqual([412, 'precondition-failed'])
     expect((await server.get('/runs')).body.runs).toHaveLength(2)
