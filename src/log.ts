@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Logger, pino } from 'pino'
 import type { RunEvent } from './core/runs.ts'
@@ -27,7 +28,7 @@ export function openLog(level: string): Log {
   const gathered = gather((text) => destination.write(text))
   // Before pino's own, which writes what its stream holds.
   process.on('exit', gathered.pass)
-  const destination = pino.destination(1)
+  const destination = openDestination()
   const redact = ['authorization', 'headers.authorization', 'req.headers.authorization']
   const log = pino({ level, redact }, gathered)
   const abandon = () => {
@@ -46,6 +47,44 @@ export function openLog(level: string): Log {
       abandon()
     },
     abandon,
+  }
+}
+
+/** How many bytes of lines may wait while they cannot be written; what comes then is dropped. How long until it is tried again, in milliseconds. */
+const [MOST_WAITING, AGAIN_MS] = [1 << 20, 1_000]
+
+/** The standard output. Where it cannot be written, as a file on a full disk, the service goes on, and so does the log when it can. */
+function openDestination(): ReturnType<typeof pino.destination> {
+  let broken = false
+  // Before pino's own, which would try for ever to write what is left.
+  process.on('exit', () => {
+    if (broken) destination.flushSync = () => {}
+  })
+  const destination = pino.destination({ dest: 1, maxLength: MOST_WAITING })
+  const again = () => {
+    waiting = false
+    if (broken) destination.write('')
+  }
+  let waiting = false
+  destination.on('write', () => {
+    broken = false
+  })
+  destination.on('error', ({ message, code }: Error & { code?: string }) => {
+    // Who has closed the other end of a pipe wants no more of it.
+    if (!broken && code !== 'EPIPE')
+      complain(`schemad: the log cannot be written, and lines of it may be lost: ${message}\n`)
+    broken = true
+    if (!waiting) setTimeout(again, AGAIN_MS).unref()
+    waiting = true
+  })
+  return destination
+}
+
+function complain(text: string): void {
+  try {
+    writeSync(2, text)
+  } catch {
+    // It may be on the same disk.
   }
 }
 

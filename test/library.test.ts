@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import { database, Migrator } from '../src/index.ts'
+import { establish, OURS } from '../src/sqlite/tables.ts'
 import { temporaryFolder } from './support/folder.ts'
 
 function initDb(db: Database): void {
@@ -235,6 +236,25 @@ describe('a Migrator', () => {
     migrator.addMigration(1, function another() {})
     migrator.migrate()
     expect(db.pragma('foreign_keys', { simple: true })).toBe(0)
+  })
+
+  it('tells of a lock as of a lock, and writes to a log that was made later', () => {
+    const path = join(temporaryFolder(), 'app.db')
+    const db = new Sqlite(path, { timeout: 0 })
+    const migrator = new Migrator(db, { log: () => {} })
+    const other = new Sqlite(path)
+    establish(other, OURS)
+    migrator.addMigration(0, initDb)
+    other.exec('BEGIN IMMEDIATE')
+    expect(() => migrator.migrate()).toThrow(
+      expect.objectContaining({ name: 'MigrationError', code: 'database-locked' }),
+    )
+    other.exec('ROLLBACK')
+    migrator.migrate()
+    expect(db.prepare('SELECT migration_id AS id, outcome FROM migration_log').all()).toEqual([
+      { id: 0, outcome: 'done' },
+    ])
+    for (const one of [db, other]) one.close()
   })
 
   it('leaves a table of another tool alone', () => {

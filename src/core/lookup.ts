@@ -27,8 +27,13 @@ export function openLookup(engine: Engine, known: KnownRuns): Lookup {
   }
 
   async function list(limit: number, before: string | null): Promise<{ runs: readonly Run[]; next: string | null }> {
-    const alive = known.alive().flatMap(({ run }) => (before === null || run.id < before ? run : []))
-    const recorded = (await engine.runs(limit + 1, before)).filter(({ id }) => known.live(id) === undefined)
+    // What this process knows of a run is what it has answered, and may not be recorded yet.
+    const recorded = (await engine.runs(limit + 1, before)).map((run) => known.find(run.id) ?? run)
+    const there = new Set(recorded.map(({ id }) => id))
+    // Asked after that: one that has ended meanwhile must not be there twice.
+    const alive = known
+      .alive()
+      .flatMap(({ run }) => (!there.has(run.id) && (before === null || run.id < before) ? run : []))
     const all = [...alive, ...recorded].sort((a, b) => (a.id < b.id ? 1 : -1))
     const runs = all.slice(0, limit)
     return { runs, next: all.length > limit ? (runs.at(-1)?.id ?? null) : null }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { ask } from './ask.ts'
-import { stepFailure } from './failure.ts'
+import { sqliteCode, stepFailure } from './failure.ts'
 import { mayHaveForeignKeys } from './foreign-keys.ts'
 import type { Ledger, LogRow } from './ledger.ts'
 import type { Standing } from './transaction.ts'
@@ -122,10 +122,7 @@ export function forbidden(message: string): MigrationError {
 
 /** Whether SQLite itself has said so. */
 export function isSqliteError(error: unknown): error is Error & { code: string } {
-  if (!(error instanceof Error)) return false
-  // Not by its class: a library's user may have another copy of better-sqlite3. What a module throws may act when it is asked.
-  const code = Object.getOwnPropertyDescriptor(error, 'code')?.value as unknown
-  return typeof code === 'string' && code.startsWith('SQLITE_')
+  return sqliteCode(error) !== null
 }
 
 /** Milliseconds to a thousandth. */

@@ -5,6 +5,7 @@ import { MigrationError, type RunError } from '../core/errors.ts'
 import type { SchemaChanges, StepReport } from '../core/migration.ts'
 import { currentAfter, hasHappened, toldError } from '../core/outcome.ts'
 import { logRow } from './attempt.ts'
+import { settleBackup } from './backup.ts'
 import { backupAt, removeBackup, sweep } from './backup-files.ts'
 import { type Claimed, cutWal } from './connection.ts'
 import { openToRead } from './copy.ts'
@@ -17,22 +18,27 @@ import { changesBetween, objectsOf } from './schema-changes.ts'
 import { examine } from './tables.ts'
 
 /**
- * Writes the ends of all runs that the record calls running. Only the holder of the run lock may call this: that it has the
+ * Writes the ends of all runs that the record calls running, and deletes the oldest backups, `spared` not counted. Only the holder of the run lock may call this: that it has the
  * lock proves that none of them is alive.
  */
-export function recordInterrupted(db: Database, { folder }: BackupPlace): void {
+export function recordInterrupted(db: Database, backups: BackupPlace, spared: string | null = null): void {
+  const { folder } = backups
   if (runRecords(db, RUNNING, [], 1).length === 0) return
+  let newest: { readonly name: string; readonly runId: string } | null = null
   const write = db.transaction(() => {
     for (const record of runRecords(db, RUNNING, [])) {
       const { steps, ...end } = endOfDead(db, record)
       const happened = steps.some(hasHappened)
       const schemaChanges = happened ? changesSince(db, folder, record) : end.schemaChanges
       if (!happened && record.backup !== null) removeBackup(folder, record.backup, record.id)
+      if (happened && record.backup !== null) newest ??= { name: record.backup, runId: record.id }
       logFailed(db, record, steps)
       recordEnd(db, rowOf(record), { ...end, steps, schemaChanges })
     }
   })
   write.immediate()
+  // Else there would be one more of them with each crash.
+  if (newest !== null) settleBackup(db, backups, db.name, newest, true, spared)
 }
 
 const RUNNING = `status = 'running'`

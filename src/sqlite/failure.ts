@@ -1,5 +1,4 @@
 import { types } from 'node:util'
-import Sqlite from 'better-sqlite3'
 import { asMigrationError, type ErrorCode, MigrationError, type RunError } from '../core/errors.ts'
 import { ALLOWED_PRAGMAS } from './statement.ts'
 
@@ -46,11 +45,14 @@ export function failure(error: unknown, otherwise: ErrorCode): MigrationError {
   return new MigrationError(otherwise, message, { sqlite }, { cause: error })
 }
 
-/** SQLite's own name for `error`; `null` where it is not SQLite's, or a module has made another of it. */
-function sqliteCode(error: unknown): string | null {
-  if (!(error instanceof Sqlite.SqliteError)) return null
+/**
+ * SQLite's own name for `error`; `null` where it is not SQLite's. Not by its class: a library's user may have another copy of
+ * better-sqlite3. And what a module throws may act when it is asked.
+ */
+export function sqliteCode(error: unknown): string | null {
+  if (!(error instanceof Error)) return null
   const code = Object.getOwnPropertyDescriptor(error, 'code')?.value as unknown
-  return typeof code === 'string' ? code : null
+  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : null
 }
 
 /** `error` as it may leave the process: of a fault of our own it says nothing, and the log says it. */
@@ -63,7 +65,7 @@ export function tellable(error: MigrationError): MigrationError {
 
 /** Whether SQLite or the kernel said it. */
 function isOfTheMachine(cause: unknown): boolean {
-  return cause instanceof Sqlite.SqliteError || (types.isNativeError(cause) && Object.hasOwn(cause, 'syscall'))
+  return sqliteCode(cause) !== null || (types.isNativeError(cause) && Object.hasOwn(cause, 'syscall'))
 }
 
 /** A message can hold data, and of any length. */

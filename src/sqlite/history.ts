@@ -75,6 +75,8 @@ function originOf(
   { outcome, durationMs, runId }: LoggedRow,
   { kind, actor }: Maker,
 ): Pick<Logged, 'durationMs' | 'appliedBy'> {
-  const executed = outcome === 'done' || (outcome === 'restored' && runId !== null && kind !== 'baseline')
+  // The library's runs have no id; one of which nothing is known has no duration either.
+  const known = outcome === 'restored' && (runId !== null || durationMs > 0)
+  const executed = outcome === 'done' || (known && kind !== 'baseline')
   return { durationMs: executed ? durationMs : null, appliedBy: actor }
 }

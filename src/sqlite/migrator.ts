@@ -1,7 +1,7 @@
 import type { Database } from 'better-sqlite3'
 import { MigrationError } from '../core/errors.ts'
 import { logRow, openSession, type Work } from './attempt.ts'
-import { Ledger } from './ledger.ts'
+import { Ledger, type LogRow } from './ledger.ts'
 import { type RunOptions, type RunResult, runSteps } from './steps.ts'
 import { establish } from './tables.ts'
 
@@ -24,7 +24,6 @@ export interface AppliedMigration {
  */
 export class Migrator {
   readonly #db: Database
-  readonly #ledger: Ledger
   readonly #log: (line: string) => void
   readonly #migrations = new Map<number, MigrationFunction>()
   readonly #rollbacks = new Map<number, MigrationFunction>()
@@ -39,7 +38,11 @@ export class Migrator {
     this.#log = options.log ?? console.log
     establish(db, ['migrations'])
     this.#db = db
-    this.#ledger = new Ledger(db)
+  }
+
+  /** Made anew for each use: the service may have made the log since. */
+  get #ledger(): Ledger {
+    return new Ledger(this.#db)
   }
 
   /** Adds the migration `id`. Throws `invalid-request` for an id that is taken or no whole number, and for a function without a name. */
@@ -119,9 +122,8 @@ export class Migrator {
     const failed = reports.findIndex(({ status }) => status === 'failed')
     const work = steps[failed]
     if (work !== undefined && this.#db.open && !this.#spoiled) {
-      this.#ledger.log(
-        logRow({ runId: null }, work, 'failed', started, reports[failed]?.durationMs ?? 0, error.message),
-      )
+      const row = logRow({ runId: null }, work, 'failed', started, reports[failed]?.durationMs ?? 0, error.message)
+      logIfPossible(this.#ledger, row)
     }
     throw error
   }
@@ -153,6 +155,15 @@ export class Migrator {
         'the database is inside a transaction; commit or roll back, then migrate',
       )
     }
+  }
+}
+
+/** What has kept a migration from being made may keep this from being written, and is what the caller should hear of. */
+function logIfPossible(ledger: Ledger, row: LogRow): void {
+  try {
+    ledger.log(row)
+  } catch {
+    // The error that is thrown then is the migration's.
   }
 }
 

@@ -38,7 +38,7 @@ export async function performRestore(
     refuseOther(db, name, candidate)
     // All of it is in the WAL once before it is in the file.
     refuseWithoutSpace(dirname(claimed.database), candidate.pages * (candidate.form.pageSize + FRAME_HEAD))
-    recordInterrupted(db, backups)
+    recordInterrupted(db, backups, name)
     const version = db.pragma('data_version', { simple: true })
     const backup = await makeBackup(db, claimed.database, backups, run.id, name)
     const live = db

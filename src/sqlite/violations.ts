@@ -1,5 +1,6 @@
-import Sqlite, { type Database } from 'better-sqlite3'
+import type { Database } from 'better-sqlite3'
 import { ask } from './ask.ts'
+import { sqliteCode } from './failure.ts'
 
 /** A row whose parent is not there, as `PRAGMA foreign_key_check` tells it. */
 export interface Violation {
@@ -54,7 +55,7 @@ function orphans(db: Database, table: string, parent: string, fkid: number): Vio
 }
 
 function isUncheckable(error: unknown): boolean {
-  return error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_ERROR')
+  return sqliteCode(error)?.startsWith('SQLITE_ERROR') ?? false
 }
 
 function tablesWithKeys(db: Database): string[] {

@@ -32,6 +32,7 @@ it('what a killed run has done is told though the application holds the write lo
   expect(answer).toMatchObject({ status: 422, body: { code: 'timed-out', run: { status: 'timed-out', to: 2 } } })
   expect(answer.body.run?.steps).toMatchObject([{ id: 3, status: 'failed' }])
   expect((await server.get(`/runs/${answer.body.run?.id}`)).body).toMatchObject({ status: 'timed-out' })
+  expect((await server.get('/runs?limit=1')).body.runs).toEqual([answer.body.run])
   expect(query(server.database, 'SELECT status FROM migration_runs ORDER BY id')).toEqual([
     { status: 'succeeded' },
     { status: 'running' },

@@ -4,6 +4,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -140,6 +141,31 @@ describe('a backup', () => {
     // What its backup says was there before tells what it has changed.
     const [run] = (await next.get('/runs')).body.runs as Run[]
     expect(run).toMatchObject({ to: 3, backup: kept.at(-1), schemaChanges: { created: ['table more'], dropped: [] } })
+  })
+
+  it('of a run that died counts: there are never more than BACKUP_KEEP, however often a server crashes', async () => {
+    const env = { BACKUP_KEEP: '2' }
+    const first = await startServer({ files: { '0000_t.up.sql': 'CREATE TABLE t0 (x);' }, env })
+    await migrate(first)
+    await first.stop()
+    const { migrations, database } = first
+    for (const id of [1, 2, 3]) {
+      const server = await startServer({ migrations, database, env })
+      const endless = `000${id + 1}_never.up.sql`
+      write(migrations, { [`000${id}_t.up.sql`]: `CREATE TABLE t${id} (x);`, [endless]: ENDLESS })
+      const lost = server.post('/migrate').catch(() => null)
+      await server.logged(({ msg }) => msg === `${id + 1} never`)
+      await server.stop('SIGKILL')
+      await lost
+      rmSync(join(migrations, endless))
+      const next = await startServer({ migrations, database, env })
+      const status = () => query(database, 'SELECT status FROM migration_runs ORDER BY id DESC LIMIT 1')
+      await until(() => JSON.stringify(status()) === '[{"status":"interrupted"}]')
+      expect((await next.get('/migrations')).body.current).toBe(id)
+      await until(() => names(next).length === Math.min(id, 2))
+      expect(names(next).at(-1)).toBe(((await next.get('/runs')).body.runs as Run[])[0]?.backup)
+      await next.stop()
+    }
   })
 
   it('is not the one that goes though the clock was set back, and those of another database never go', async () => {
